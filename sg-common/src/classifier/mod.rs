@@ -1,0 +1,109 @@
+//! The compiled classifier: one immutable image for each policy and direction.
+//!
+//! The compiler (`sg-ctl`) resolves priorities, denies and overlaps; [`lookup_v4`] and
+//! [`lookup_v6`] find the one decision for an address, a protocol and a key.
+
+/// What a rule's protocol is compared with. Each kind has keys of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// TCP; the key is the destination port.
+    Tcp = 0,
+    /// UDP; the key is the destination port.
+    Udp = 1,
+    /// SCTP; the key is the destination port.
+    Sctp = 2,
+    /// ICMP over IPv4 and ICMPv6 over IPv6; the key is `type << 8 | code`.
+    Icmp = 3,
+    /// Any other protocol, ICMP over IPv6 and ICMPv6 over IPv4 among them; the key is its number.
+    Other = 4,
+}
+
+/// What the other direction's rules say of the mirrored packet, as far as the compiler knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Reverse {
+    /// It has to be looked up.
+    Depends = 0,
+    /// Allowed, whatever the mirrored packet's key.
+    Open = 1,
+    /// Denied, whatever the mirrored packet's key.
+    Closed = 2,
+}
+
+/// The decision for one packet: bit 0 allow, bits 1 and 2 [`Reverse`], bit 3 whole kind allowed,
+/// bits 4 to 31 the counter slot, bits 32 to 63 the rank (the smaller wins; all ones = no rule).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Decision(pub u64);
+
+impl Decision {
+    /// No rule matches.
+    pub const IMPLICIT_DENY: Self = Self(0xffff_ffff_0000_0000);
+
+    /// Whether the packet is allowed.
+    #[inline(always)]
+    #[must_use]
+    pub const fn allows(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    /// What the other direction says of the mirrored packet.
+    #[inline(always)]
+    #[must_use]
+    pub const fn reverse(self) -> Reverse {
+        match self.0 >> 1 & 3 {
+            1 => Reverse::Open,
+            2 => Reverse::Closed,
+            _ => Reverse::Depends,
+        }
+    }
+
+    /// Whether every key of this kind is allowed at this address (spec §2.14). False where the
+    /// compiler does not know.
+    #[inline(always)]
+    #[must_use]
+    pub const fn whole_kind_allowed(self) -> bool {
+        self.0 & 8 != 0
+    }
+
+    /// Counter slot of the deciding rule; 0 if no rule decides.
+    #[inline(always)]
+    #[must_use]
+    pub const fn slot(self) -> u32 {
+        (self.0 >> 4 & 0x0fff_ffff) as u32
+    }
+
+    /// Whether a rule decided.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_rule(self) -> bool {
+        self.0 >> 32 != 0xffff_ffff
+    }
+}
+
+/// Read access to an image. Reads are total: an offset outside is masked, so that a damaged image
+/// gives a wrong answer and nothing worse.
+pub trait Image: Sized {
+    /// The aligned 32-bit word at a byte offset.
+    fn u32_at(&self, offset: u32) -> u32;
+    /// The aligned 64-bit word at a byte offset.
+    fn u64_at(&self, offset: u32) -> u64;
+    /// Calls `step` up to `times` times, until it returns true. (The kernel uses `bpf_loop`, so
+    /// that the verifier looks at one step only.)
+    fn repeat<S>(&self, times: u32, state: &mut S, step: fn(&Self, &mut S) -> bool);
+}
+
+/// The decision for an IPv4 address (host byte order).
+#[inline(always)]
+pub fn lookup_v4<I: Image>(image: &I, address: u32, kind: Kind, key: u16) -> Decision {
+    let _ = (image, address, kind, key);
+    Decision::IMPLICIT_DENY
+}
+
+/// The decision for an IPv6 address (upper and lower half, host byte order).
+#[inline(always)]
+pub fn lookup_v6<I: Image>(image: &I, high: u64, low: u64, kind: Kind, key: u16) -> Decision {
+    let _ = (image, high, low, kind, key);
+    Decision::IMPLICIT_DENY
+}

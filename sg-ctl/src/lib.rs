@@ -1,0 +1,10 @@
+//! The controller of sg: policy model, compiler, store, datapath and command line.
+//!
+//! Layers, each using only those before it: [`policy`], [`compile`], [`store`], [`datapath`], and
+//! [`cli`] on top.
+
+pub mod cli;
+pub mod compile;
+pub mod datapath;
+pub mod policy;
+pub mod store;

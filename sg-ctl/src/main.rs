@@ -1,0 +1,3 @@
+//! `sg-ctl`: see the library.
+
+fn main() {}

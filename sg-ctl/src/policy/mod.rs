@@ -1,0 +1,3 @@
+//! Policy: model, file format, validation. Pure: no clock, no terminal, no kernel.
+
+pub mod model;

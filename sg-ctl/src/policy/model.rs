@@ -1,0 +1,188 @@
+//! The policy model: groups, rules, prefix lists, interfaces and options.
+//!
+//! Values of these types are valid by construction where a type can say so; what spans several of
+//! them (unknown references, equal rules) is checked by validation.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+pub use sg_common::tables::Timeouts;
+pub use sg_common::verdict::Direction;
+
+/// Name of a group or prefix list: `[a-z0-9][a-z0-9._-]{0,62}`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(pub(crate) Arc<str>);
+
+/// `sgr-` and 17 hexadecimal digits, derived from the rule's content (68 bits; compares as its text
+/// does).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RuleId(pub u128);
+
+/// What a rule does with what it matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// The packet passes.
+    Allow,
+    /// The packet is dropped.
+    Deny,
+}
+
+/// Protocol of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// Every protocol.
+    All,
+    /// An IP protocol number. 6, 17 and 132 have ports; 1 is ICMP (IPv4 only), 58 ICMPv6 (IPv6
+    /// only).
+    Number(u8),
+}
+
+/// A range of ports, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortRange {
+    /// First port.
+    pub first: u16,
+    /// Last port, not before the first.
+    pub last: u16,
+}
+
+/// One rule of a group, as it was entered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Allow or deny.
+    pub action: Action,
+    /// The lowest number decides.
+    pub priority: u16,
+    /// Protocol.
+    pub protocol: Protocol,
+    /// Destination ports; empty = all.
+    pub ports: Vec<PortRange>,
+    /// ICMP type.
+    pub icmp_type: Option<u8>,
+    /// ICMP code; only with a type.
+    pub icmp_code: Option<u8>,
+    /// Peers by address. All three peer lists empty = anywhere, both families.
+    pub cidrs: Vec<IpNet>,
+    /// Peers by prefix list.
+    pub prefix_lists: Vec<Name>,
+    /// Peers by group.
+    pub groups: Vec<Name>,
+    /// For people; not part of the rule's identity.
+    pub description: String,
+}
+
+/// A security group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Group {
+    /// For people.
+    pub description: String,
+    /// Static members, besides the addresses of its interfaces.
+    pub members: Vec<IpNet>,
+    /// Rules for packets towards the protected side, as entered.
+    pub ingress: Vec<Rule>,
+    /// Rules for packets away from it, as entered; the default egress rule, if the group has one, is
+    /// an ordinary rule at the end.
+    pub egress: Vec<Rule>,
+}
+
+/// A named set of CIDRs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PrefixList {
+    /// For people.
+    pub description: String,
+    /// Entries, sorted, without doubles; overlaps stay.
+    pub entries: Arc<[IpNet]>,
+}
+
+/// Whether packets are dropped or only counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Verdicts are carried out.
+    #[default]
+    Enforce,
+    /// Nothing is dropped; what would be is counted so.
+    Monitor,
+}
+
+/// Which end of the interface is protected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The host: ingress is what arrives at the interface.
+    #[default]
+    Host,
+    /// The guest at the other end: ingress is what the host sends to it.
+    Guest,
+}
+
+/// Where ingress packets are judged. Egress is always judged by TC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Hook {
+    /// The best that the device offers.
+    #[default]
+    Auto,
+    /// XDP in the driver.
+    Xdp,
+    /// XDP on the socket buffer.
+    XdpGeneric,
+    /// Traffic control.
+    Tc,
+}
+
+/// An interface of the policy, keyed by its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interface {
+    /// Its groups; none = only always-passed traffic.
+    pub groups: Vec<Name>,
+    /// Enforce or monitor.
+    pub mode: Mode,
+    /// Host or guest.
+    pub side: Side,
+    /// Requested hook.
+    pub hook: Hook,
+    /// Addresses of the guest (guest side only): its contribution to group members.
+    pub addresses: Vec<IpAddr>,
+    /// Guest side: router advertisements and DHCP server messages from the guest are judged by the
+    /// rules instead of dropped.
+    pub guest_servers: bool,
+    /// The interface need not exist yet (`when-absent = "wait"`).
+    pub wait: bool,
+}
+
+/// `[options]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Connections that the table holds.
+    pub conntrack_max: u32,
+    /// Idle times in seconds.
+    pub timeouts: Timeouts,
+    /// Always-passed kinds: bits of [`sg_common::tables::pass`].
+    pub pass: u32,
+    /// EtherTypes that pass; at most [`sg_common::tables::ETHER_TYPES`].
+    pub ether_types: Vec<u16>,
+}
+
+/// Everything that a host is asked to enforce.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// `[options]`.
+    pub options: Options,
+    /// Prefix lists by name.
+    pub prefix_lists: BTreeMap<Name, PrefixList>,
+    /// Groups by name.
+    pub groups: BTreeMap<Name, Group>,
+    /// Interfaces by name.
+    pub interfaces: BTreeMap<Arc<str>, Interface>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            conntrack_max: 1_000_000,
+            timeouts: Timeouts::default(),
+            pass: sg_common::tables::pass::ALL,
+            ether_types: sg_common::tables::DEFAULT_ETHER_TYPES.to_vec(),
+        }
+    }
+}
