@@ -11,3 +11,4 @@ pub mod judge;
 pub mod packet;
 pub mod tables;
 pub mod verdict;
+pub mod word;

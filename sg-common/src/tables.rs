@@ -30,6 +30,8 @@ pub mod pin {
     pub const CONNECTIONS: &str = "SG_CT_ENTRIES";
     /// Prefix of the outer image maps; the size class follows (`SG_IMAGES_0`).
     pub const IMAGES: &str = "SG_IMAGES_";
+    /// One [`super::Explanation`]. Not pinned: every load of the programs has its own.
+    pub const EXPLAIN: &str = "SG_EXPLAIN";
 }
 
 /// Attached interfaces that one set of maps holds.
@@ -49,7 +51,7 @@ pub const fn image_slot(class: u32, place: u32) -> u32 {
 }
 
 /// Places for counters of rules on one host. Place 0 belongs to no rule.
-pub const RULE_SLOTS: u32 = 1 << 17;
+pub const RULE_SLOTS: u32 = 1 << 18;
 
 /// Largest number of shards of the counters; a power of two. CPUs share a shard by
 /// `cpu & (shards - 1)`, and where shards are fewer than CPUs additions are atomic.
@@ -238,6 +240,10 @@ pub const fn reason_index(
     (((shard * ENDPOINTS + endpoint) * 2 + direction) * 2 + would) * REASONS + reason
 }
 
+/// The place in the reason counters that no reason has. Its packets are connections whose place a
+/// new one took (spec §2.11).
+pub const EVICTIONS: u32 = REASONS - 1;
+
 /// Reason counters of one shard.
 pub const REASON_COUNTERS_PER_SHARD: u32 = ENDPOINTS * 2 * 2 * REASONS;
 
@@ -251,6 +257,40 @@ pub const fn buckets_for(connections: u32) -> u32 {
     (connections as u64 * 3 / 2).div_ceil(WAYS as u64) as u32
 }
 
+/// [`Explanation::flags`]: F was asked for.
+pub const EXPLAIN_FORWARD: u32 = 1;
+/// [`Explanation::flags`]: R was asked for.
+pub const EXPLAIN_REVERSE: u32 = 2;
+/// [`Explanation::flags`]: an entry of the connection table was found.
+pub const EXPLAIN_HIT: u32 = 4;
+/// [`Explanation::flags`]: the interface is in monitor mode.
+pub const EXPLAIN_MONITOR: u32 = 8;
+/// [`Explanation::flags`]: a run wrote this. It is written last, so a value without it is none.
+pub const EXPLAIN_WRITTEN: u32 = 16;
+
+/// What a run of the programs that may not write leaves of its verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Explanation {
+    /// [`crate::classifier::Decision`] of the packet's own direction.
+    pub forward: u64,
+    /// [`crate::classifier::Decision`] of the other direction on the mirrored packet.
+    pub reverse: u64,
+    /// Number of the [`crate::verdict::Reason`].
+    pub reason: u32,
+    /// Number of the [`crate::verdict::Direction`].
+    pub direction: u32,
+    /// `EXPLAIN_*` flags.
+    pub flags: u32,
+    /// Packets that the frame counts for.
+    pub packets: u32,
+    /// Bytes that the frame counts for.
+    pub bytes: u64,
+    /// Zero.
+    pub reserved: u64,
+}
+
+const _: () = assert!(size_of::<Explanation>() == 48);
 const _: () = assert!(size_of::<Control>() == 64);
 const _: () = assert!(size_of::<DirectoryEntry>() == 32);
 const _: () = assert!(size_of::<Settings>() == 96 && size_of::<RuleCounter>() == 32);

@@ -14,6 +14,13 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// The direction of a number's lowest bit.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_bit(number: u32) -> Self {
+        if number & 1 == 0 { Self::Ingress } else { Self::Egress }
+    }
+
     /// The other direction.
     #[inline(always)]
     #[must_use]
@@ -50,6 +57,13 @@ macro_rules! reasons {
         impl Reason {
             /// Every reason, in the order of its number.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The reason of a number.
+            #[inline(always)]
+            #[must_use]
+            pub const fn from_number(number: u32) -> Option<Self> {
+                match number { $($value => Some(Self::$name),)* _ => None }
+            }
 
             /// Whether a packet with this reason passes.
             #[inline(always)]

@@ -6,5 +6,9 @@
 pub mod cli;
 pub mod compile;
 pub mod datapath;
+pub mod error;
+pub mod fault;
+pub mod host;
 pub mod policy;
 pub mod store;
+pub mod transaction;

@@ -1,3 +1,7 @@
 //! `sg-ctl`: see the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sg_ctl::cli::main(std::env::args_os())
+}

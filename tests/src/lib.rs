@@ -1,1 +1,44 @@
-//! Fixtures of the integration tests.
+//! Fixtures of the integration tests: network namespaces joined by veth pairs, the program under
+//! test, real clients and servers, raw frames, and awaiting what they show.
+//!
+//! The tests are black boxes: they drive the command line and look at packets. They need root, and
+//! without it each says that it was skipped. Every fixture takes away what it made when it is
+//! dropped, which a failing test does too; what a killed run left is swept by the next.
+
+pub mod foreign;
+pub mod frame;
+pub mod namespace;
+pub mod net;
+pub mod ping;
+pub mod probe;
+pub mod report;
+pub mod rng;
+pub mod services;
+pub mod sg;
+pub mod tun;
+pub mod wait;
+pub mod wire;
+
+/// The ingress hooks over which every table of expectations runs.
+pub const HOOKS: [&str; 3] = ["xdp", "xdp-generic", "tc"];
+
+/// Whether the process may make network namespaces; says so on standard error if it may not.
+#[must_use]
+pub fn is_root() -> bool {
+    // SAFETY: takes no argument and cannot fail.
+    let root = unsafe { libc::geteuid() } == 0;
+    if !root {
+        eprintln!("skipped: this test needs root");
+    }
+    root
+}
+
+/// Ends the test, saying so, where the process is not root.
+#[macro_export]
+macro_rules! needs_root {
+    () => {
+        if !$crate::is_root() {
+            return;
+        }
+    };
+}

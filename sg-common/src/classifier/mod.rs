@@ -3,6 +3,11 @@
 //! The compiler (`sg-ctl`) resolves priorities, denies and overlaps; [`lookup_v4`] and
 //! [`lookup_v6`] find the one decision for an address, a protocol and a key.
 
+pub mod layout;
+mod lookup;
+
+pub use lookup::{lookup, lookup_v4, lookup_v6};
+
 /// What a rule's protocol is compared with. Each kind has keys of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -19,7 +24,23 @@ pub enum Kind {
     Other = 4,
 }
 
-/// What the other direction's rules say of the mirrored packet, as far as the compiler knows.
+impl Kind {
+    /// The kind of a number; unknown ones count as [`Kind::Other`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_number(number: u32) -> Self {
+        match number {
+            0 => Self::Tcp,
+            1 => Self::Udp,
+            2 => Self::Sctp,
+            3 => Self::Icmp,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// What the other direction's rules say of the mirrored packet, as far as the compiler knows. For
+/// [`Kind::Icmp`] it speaks of the types that have a counterpart; it means nothing for the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Reverse {
@@ -32,7 +53,8 @@ pub enum Reverse {
 }
 
 /// The decision for one packet: bit 0 allow, bits 1 and 2 [`Reverse`], bit 3 whole kind allowed,
-/// bits 4 to 31 the counter slot, bits 32 to 63 the rank (the smaller wins; all ones = no rule).
+/// bits 4 to 31 the counter slot, bits 32 to 63 the rank (`priority << 1 | allow`: the smaller wins,
+/// and among equals the longer prefix; all ones = no rule).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Decision(pub u64);
@@ -59,8 +81,9 @@ impl Decision {
         }
     }
 
-    /// Whether every key of this kind is allowed at this address (spec §2.14). False where the
-    /// compiler does not know.
+    /// Whether every key of this kind is allowed at this address; of [`Kind::Other`], every key of
+    /// this protocol, that is the packet itself (spec §2.14). False where the compiler does not
+    /// know.
     #[inline(always)]
     #[must_use]
     pub const fn whole_kind_allowed(self) -> bool {
@@ -89,21 +112,17 @@ pub trait Image: Sized {
     fn u32_at(&self, offset: u32) -> u32;
     /// The aligned 64-bit word at a byte offset.
     fn u64_at(&self, offset: u32) -> u64;
+    /// The same value; in the kernel, one that the verifier does not tell from others (see
+    /// [`crate::packet::Frame::settle`]).
+    #[inline(always)]
+    fn settle(&self, value: u32) -> u32 {
+        value
+    }
     /// Calls `step` up to `times` times, until it returns true. (The kernel uses `bpf_loop`, so
     /// that the verifier looks at one step only.)
-    fn repeat<S>(&self, times: u32, state: &mut S, step: fn(&Self, &mut S) -> bool);
-}
-
-/// The decision for an IPv4 address (host byte order).
-#[inline(always)]
-pub fn lookup_v4<I: Image>(image: &I, address: u32, kind: Kind, key: u16) -> Decision {
-    let _ = (image, address, kind, key);
-    Decision::IMPLICIT_DENY
-}
-
-/// The decision for an IPv6 address (upper and lower half, host byte order).
-#[inline(always)]
-pub fn lookup_v6<I: Image>(image: &I, high: u64, low: u64, kind: Kind, key: u16) -> Decision {
-    let _ = (image, high, low, kind, key);
-    Decision::IMPLICIT_DENY
+    ///
+    /// `step` is a function item, which has no size: the kernel knows no function pointers.
+    fn repeat<S, F>(&self, times: u32, state: &mut S, step: F)
+    where
+        F: Fn(&Self, &mut S) -> bool + Copy;
 }

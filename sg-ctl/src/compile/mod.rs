@@ -1,9 +1,32 @@
 //! The compiler: resolved rules of one direction -> classifier image. Pure, no I/O.
+//!
+//! ```text
+//! rules --elements--> who matches what --prefixes--> address -> row --hints--> + what the other
+//!                                                                  direction says --emit--> image
+//! ```
+//!
+//! [`mod@reference`] judges the same rules one by one; the tests hold the image against it, and
+//! explanations use it to list what else matches.
+
+mod elements;
+mod emit;
+mod family;
+mod hints;
+mod image;
+mod prefixes;
+pub mod reference;
+mod rows;
+mod sections;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use sg_common::tables::IMAGE_CLASSES;
 
+pub use self::image::Image;
+use self::prefixes::Space;
 use crate::policy::model::{Action, PortRange, Protocol, RuleId};
 
 /// A rule with its peers resolved: what the compiler works on.
@@ -25,4 +48,139 @@ pub struct Rule {
     pub icmp: Option<(u8, Option<u8>)>,
     /// Peers; `None` = anywhere, both families. `Some` with nothing inside matches nothing.
     pub peers: Option<Vec<Arc<[IpNet]>>>,
+}
+
+/// Why rules do not compile.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// The image is larger than the largest size class.
+    #[error(
+        "the compiled rules need {bytes} bytes, the limit is {limit} bytes per policy and \
+         direction; most of it is for rule sgr-{:017x} with {elements} pairs of prefix and port \
+         range",
+        .culprit.0
+    )]
+    ImageTooLarge {
+        /// What the image needs, or more than the limit if counting ended there.
+        bytes: u64,
+        /// The largest class of [`sg_common::tables::IMAGE_CLASSES`].
+        limit: u64,
+        /// The rule with the most pairs of prefix and port range.
+        culprit: RuleId,
+        /// How many those are.
+        elements: u64,
+    },
+}
+
+/// What the compiler may spend on a faster lookup: a fixed number of intervals, and a multiple of
+/// those that the rules need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// This many.
+    pub fixed: usize,
+    /// And this many for each that is needed.
+    pub times: usize,
+}
+
+impl Budget {
+    /// Nothing.
+    pub const NOTHING: Self = Self { fixed: 0, times: 0 };
+
+    fn of(self, needed: usize) -> usize {
+        self.times.saturating_mul(needed).saturating_add(self.fixed)
+    }
+}
+
+/// Trade-offs between the image's size and the lookup's speed. None changes a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// Intervals of protocols and ports that rows may copy from the rows of shorter prefixes. What
+    /// is not copied is found by a walk.
+    pub flatten: Budget,
+    /// Address intervals that may be split where the other direction changes its mind. What is
+    /// not split has the hint "depends".
+    pub split: Budget,
+    /// IPv4 address intervals from which on there is a root table of 256 KiB.
+    pub root: usize,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            flatten: Budget { fixed: 1 << 16, times: 4 },
+            split: Budget { fixed: 4096, times: 1 },
+            root: 2048,
+        }
+    }
+}
+
+impl Tuning {
+    /// The smallest image.
+    pub const SMALLEST: Self =
+        Self { flatten: Budget::NOTHING, split: Budget::NOTHING, root: 1 << 16 };
+}
+
+/// Compiles the rules of one direction; `other` are those of the other one, of which the image
+/// holds hints.
+///
+/// The image depends on nothing but the rules: neither on their order nor on how peers are shared.
+///
+/// # Errors
+/// If the image would be larger than the largest size class.
+pub fn compile(own: &[Rule], other: &[Rule]) -> Result<Image, CompileError> {
+    compile_with(own, other, Tuning::default())
+}
+
+/// [`compile`] with other tuning.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_with(own: &[Rule], other: &[Rule], tuning: Tuning) -> Result<Image, CompileError> {
+    image(own, &space(own, tuning)?, &space(other, tuning)?, tuning, LARGEST)
+}
+
+/// Compiles both directions in less time than two calls of [`compile`]; the images are the same.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_both(ingress: &[Rule], egress: &[Rule]) -> Result<(Image, Image), CompileError> {
+    let tuning = Tuning::default();
+    let (i, e) = (space(ingress, tuning)?, space(egress, tuning)?);
+    Ok((image(ingress, &i, &e, tuning, LARGEST)?, image(egress, &e, &i, tuning, LARGEST)?))
+}
+
+/// Bytes of the largest size class.
+const LARGEST: u32 = IMAGE_CLASSES[IMAGE_CLASSES.len() - 1];
+
+/// What the rules say of every address.
+fn space(rules: &[Rule], tuning: Tuning) -> Result<Space, CompileError> {
+    Space::new(rules, tuning, LARGEST).map_err(|error| too_large(error, rules, LARGEST))
+}
+
+/// Writes the image; one that is too large is tried again as small as it can be.
+fn image(
+    own: &[Rule],
+    own_space: &Space,
+    other: &Space,
+    tuning: Tuning,
+    limit: u32,
+) -> Result<Image, CompileError> {
+    let result = match emit::emit(own_space, other, tuning, limit) {
+        Err(_) if tuning != Tuning::SMALLEST => {
+            let plain = Tuning::SMALLEST;
+            Space::new(own, plain, limit).and_then(|own| emit::emit(&own, other, plain, limit))
+        }
+        result => result,
+    };
+    result.map_err(|error| too_large(error, own, limit))
+}
+
+/// An image needs more than its limit; how many bytes were counted.
+#[derive(Debug)]
+struct TooLarge(u64);
+
+fn too_large(TooLarge(bytes): TooLarge, rules: &[Rule], limit: u32) -> CompileError {
+    let largest = rules.iter().map(|rule| (elements::count(rule), rule.id)).max();
+    let (elements, culprit) = largest.unwrap_or((0, RuleId(0)));
+    CompileError::ImageTooLarge { bytes, limit: u64::from(limit), culprit, elements }
 }

@@ -1,1 +1,25 @@
-//! Under construction.
+//! The only place that talks to the kernel: maps, programs, links, devices, sockets.
+
+pub mod bpffs;
+pub mod connections;
+mod counters;
+pub mod devices;
+mod error;
+pub mod explain;
+mod frame;
+pub mod images;
+pub mod kernel;
+mod mapped;
+mod maps;
+mod netlink;
+pub mod netns;
+pub mod probe;
+pub mod programs;
+mod sockets;
+pub mod ssh;
+mod sys;
+#[cfg(feature = "fault-injection")]
+mod torn;
+
+pub use error::DatapathError;
+pub use programs::{Attachment, Found};

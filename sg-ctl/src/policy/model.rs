@@ -1,15 +1,19 @@
 //! The policy model: groups, rules, prefix lists, interfaces and options.
 //!
 //! Values of these types are valid by construction where a type can say so; what spans several of
-//! them (unknown references, equal rules) is checked by validation.
+//! them (unknown references, equal rules) is checked by validation. Their serde form is what the
+//! store keeps: the names of the policy file, defaults left out, unknown fields refused.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 pub use sg_common::tables::Timeouts;
 pub use sg_common::verdict::Direction;
+
+use super::serial;
 
 /// Name of a group or prefix list: `[a-z0-9][a-z0-9._-]{0,62}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,18 +25,20 @@ pub struct Name(pub(crate) Arc<str>);
 pub struct RuleId(pub u128);
 
 /// What a rule does with what it matches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
     /// The packet passes.
+    #[default]
     Allow,
     /// The packet is dropped.
     Deny,
 }
 
 /// Protocol of a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {
     /// Every protocol.
+    #[default]
     All,
     /// An IP protocol number. 6, 17 and 132 have ports; 1 is ICMP (IPv4 only), 58 ICMPv6 (IPv6
     /// only).
@@ -48,49 +54,70 @@ pub struct PortRange {
     pub last: u16,
 }
 
+/// Priority of a rule that names none.
+pub const DEFAULT_PRIORITY: u16 = 1000;
+
 /// One rule of a group, as it was entered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Rule {
     /// Allow or deny.
+    #[serde(skip_serializing_if = "serial::is_default")]
     pub action: Action,
     /// The lowest number decides.
+    #[serde(skip_serializing_if = "serial::is_default_priority")]
     pub priority: u16,
     /// Protocol.
+    #[serde(skip_serializing_if = "serial::is_default")]
     pub protocol: Protocol,
     /// Destination ports; empty = all.
+    #[serde(rename = "port", skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PortRange>,
     /// ICMP type.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub icmp_type: Option<u8>,
     /// ICMP code; only with a type.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub icmp_code: Option<u8>,
     /// Peers by address. All three peer lists empty = anywhere, both families.
+    #[serde(rename = "cidr", skip_serializing_if = "Vec::is_empty")]
     pub cidrs: Vec<IpNet>,
     /// Peers by prefix list.
+    #[serde(rename = "prefix-list", skip_serializing_if = "Vec::is_empty")]
     pub prefix_lists: Vec<Name>,
     /// Peers by group.
+    #[serde(rename = "group", skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Name>,
     /// For people; not part of the rule's identity.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
 }
 
 /// A security group.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Group {
     /// For people.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// Static members, besides the addresses of its interfaces.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<IpNet>,
     /// Rules for packets towards the protected side, as entered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ingress: Vec<Rule>,
     /// Rules for packets away from it, as entered; the default egress rule, if the group has one, is
     /// an ordinary rule at the end.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub egress: Vec<Rule>,
 }
 
 /// A named set of CIDRs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct PrefixList {
     /// For people.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// Entries, sorted, without doubles; overlaps stay.
     pub entries: Arc<[IpNet]>,
@@ -131,35 +158,47 @@ pub enum Hook {
 }
 
 /// An interface of the policy, keyed by its name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Interface {
     /// Its groups; none = only always-passed traffic.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Name>,
     /// Enforce or monitor.
+    #[serde(skip_serializing_if = "serial::is_default")]
     pub mode: Mode,
     /// Host or guest.
+    #[serde(skip_serializing_if = "serial::is_default")]
     pub side: Side,
     /// Requested hook.
+    #[serde(skip_serializing_if = "serial::is_default")]
     pub hook: Hook,
     /// Addresses of the guest (guest side only): its contribution to group members.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpAddr>,
     /// Guest side: router advertisements and DHCP server messages from the guest are judged by the
     /// rules instead of dropped.
+    #[serde(skip_serializing_if = "serial::is_default")]
     pub guest_servers: bool,
     /// The interface need not exist yet (`when-absent = "wait"`).
+    #[serde(skip_serializing_if = "serial::is_default")]
     pub wait: bool,
 }
 
 /// `[options]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Options {
     /// Connections that the table holds.
     pub conntrack_max: u32,
     /// Idle times in seconds.
+    #[serde(with = "serial::timeouts")]
     pub timeouts: Timeouts,
     /// Always-passed kinds: bits of [`sg_common::tables::pass`].
+    #[serde(rename = "always-pass", with = "serial::pass_kinds")]
     pub pass: u32,
     /// EtherTypes that pass; at most [`sg_common::tables::ETHER_TYPES`].
+    #[serde(rename = "ethertypes")]
     pub ether_types: Vec<u16>,
 }
 
@@ -174,6 +213,23 @@ pub struct Policy {
     pub groups: BTreeMap<Name, Group>,
     /// Interfaces by name.
     pub interfaces: BTreeMap<Arc<str>, Interface>,
+}
+
+impl Default for Rule {
+    fn default() -> Self {
+        Self {
+            action: Action::Allow,
+            priority: DEFAULT_PRIORITY,
+            protocol: Protocol::All,
+            ports: Vec::new(),
+            icmp_type: None,
+            icmp_code: None,
+            cidrs: Vec::new(),
+            prefix_lists: Vec::new(),
+            groups: Vec::new(),
+            description: String::new(),
+        }
+    }
 }
 
 impl Default for Options {

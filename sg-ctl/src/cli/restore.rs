@@ -1,0 +1,52 @@
+//! `sg-ctl restore`.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::context::{Context, Reply};
+use super::listing::{Listing, Style};
+use crate::host::Restored;
+use crate::policy::text;
+
+/// Bring the stored state back into force, after a reboot or for an interface that came late
+///
+/// Run at boot by sg-ctl.service and for late interfaces by a udev rule. Where everything is in
+/// force already, nothing is done. Where the state cannot be read, the `[options]` of its last good
+/// copy count and interfaces get no group; without such a copy nothing is attached and this fails.
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  sg-ctl restore
+  sg-ctl restore eth7                do nothing unless eth7 is in the state")]
+pub(crate) struct Args {
+    /// The interface that came; without it, all
+    #[arg(value_name = "IFACE", value_parser = text::interface_name)]
+    interface: Option<Arc<str>>,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    generation: u64,
+    attached: Vec<Arc<str>>,
+    absent: Vec<Arc<str>>,
+    warnings: Vec<String>,
+}
+
+impl Listing for Answer {
+    fn text(&self, _: &Style) -> String {
+        let mut out = format!("generation {} is in force", self.generation);
+        for (word, names) in [("attached", &self.attached), ("absent", &self.absent)] {
+            if !names.is_empty() {
+                out.push_str(&format!("; {word}: {}", names.join(", ")));
+            }
+        }
+        out
+    }
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> anyhow::Result<Reply> {
+    let restored = context.host()?.restore(args.interface.as_deref())?;
+    let Restored { generation, attached, absent, warnings } = restored;
+    context.warn(&warnings);
+    context.reply(&Answer { generation, attached, absent, warnings })
+}

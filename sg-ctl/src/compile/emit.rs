@@ -1,0 +1,317 @@
+//! Writing the image: see `docs/image.md` and [`sg_common::classifier::layout`].
+//!
+//! Nodes come in the order of addresses, and behind each node come the rows and sections that it
+//! is the first to use, so that one lookup touches neighbouring cache lines.
+
+use sg_common::classifier::Kind;
+use sg_common::classifier::layout::{self, Reference};
+use sg_common::tables::LAYOUT_VERSION;
+
+use super::elements::KINDS;
+use super::family::Address;
+use super::hints::{Hints, Interval, intervals};
+use super::prefixes::Space;
+use super::rows::{self, Rows, Whole};
+use super::sections::{self, Map};
+use super::{Image, TooLarge, Tuning};
+
+type Written<T> = Result<T, TooLarge>;
+
+/// Writes the image of one direction.
+pub(super) fn emit(own: &Space, other: &Space, tuning: Tuning, limit: u32) -> Written<Image> {
+    let mut out = Writer {
+        bytes: Vec::new(),
+        limit: u64::from(limit),
+        rows: &own.rows,
+        row_offsets: Map::default(),
+        any_offset: vec![0; own.rows.len()],
+        section_offsets: vec![0; own.rows.sections.len()],
+    };
+    out.allocate(u64::from(layout::HEADER), 64)?;
+    out.put_u32(layout::AT_MAGIC, layout::MAGIC);
+    out.put_u32(layout::AT_VERSION, LAYOUT_VERSION);
+
+    let budget = |needed: usize| tuning.split.of(needed);
+    let v4 = intervals(&own.v4, &other.v4, &other.rows, budget(own.v4.len()));
+    let v4 = if v4.len() < tuning.root { out.list(&ends_v4(&v4))? } else { out.root(&v4)? };
+    out.put_u32(layout::AT_V4, v4.0);
+    let v6 = intervals(&own.v6, &other.v6, &other.rows, budget(own.v6.len()));
+    let v6 = out.halves(&v6)?;
+    out.put_u32(layout::AT_V6, v6.0);
+
+    let length = out.bytes.len() as u32;
+    out.put_u32(layout::AT_LENGTH, length);
+    Ok(Image::from_bytes(out.bytes))
+}
+
+/// What an interval leads to: a row with hints, or another list.
+#[derive(Clone, Debug)]
+enum Target {
+    Row(rows::Id, Hints),
+    /// Places in a list of intervals whose lower halves tell on.
+    Low(Vec<(u64, Target)>),
+}
+
+/// The last address of each interval.
+fn ends<A: Address>(list: &[Interval<A>]) -> impl Iterator<Item = (A, Target)> {
+    let after = list.iter().skip(1).map(|next| next.first.previous()).chain([A::LAST]);
+    list.iter().zip(after).map(|(one, end)| (end, Target::Row(one.row, one.hints)))
+}
+
+fn ends_v4(list: &[Interval<u32>]) -> Vec<(u64, Target)> {
+    let widen = |(end, target): (u32, Target)| {
+        (if end == u32::MAX { u64::MAX } else { u64::from(end) }, target)
+    };
+    ends(list).map(widen).collect()
+}
+
+struct Writer<'a> {
+    bytes: Vec<u8>,
+    limit: u64,
+    rows: &'a Rows,
+    row_offsets: Map<(rows::Id, u64), u32>,
+    /// One offset of each row, with whatever hints.
+    any_offset: Vec<u32>,
+    section_offsets: Vec<u32>,
+}
+
+impl Writer<'_> {
+    /// Zeroed bytes at the end; returns their offset.
+    fn allocate(&mut self, bytes: u64, align: u64) -> Written<u32> {
+        let offset = (self.bytes.len() as u64).next_multiple_of(align);
+        let end = (offset + bytes).next_multiple_of(u64::from(layout::UNIT));
+        if end > self.limit {
+            return Err(TooLarge(end));
+        }
+        self.bytes.resize(end as usize, 0);
+        Ok(offset as u32)
+    }
+
+    fn put_u32(&mut self, offset: u32, word: u32) {
+        let at = offset as usize;
+        self.bytes[at..at + 4].copy_from_slice(&word.to_ne_bytes());
+    }
+
+    fn put_u64(&mut self, offset: u32, word: u64) {
+        let at = offset as usize;
+        self.bytes[at..at + 8].copy_from_slice(&word.to_ne_bytes());
+    }
+
+    /// Writes `4 << log` ends of 16 bits.
+    fn put_ends(&mut self, offset: u32, log: u32, mut ends: impl Iterator<Item = u16>) {
+        for place in 0..4 << log {
+            let at = (offset + place * 2) as usize;
+            let end = ends.next().unwrap_or(u16::MAX);
+            // The lowest end is the lowest part of its word.
+            let at = if cfg!(target_endian = "big") { at ^ 6 } else { at };
+            self.bytes[at..at + 2].copy_from_slice(&end.to_ne_bytes());
+        }
+    }
+
+    /// The IPv4 root with its nodes.
+    fn root(&mut self, list: &[Interval<u32>]) -> Written<Reference> {
+        let root = self.allocate(4 << 16, 64)?;
+        let all: Vec<(u32, Target)> = ends(list).collect();
+        let mut from = 0;
+        for upper in 0..1u32 << 16 {
+            let last = upper << 16 | 0xffff;
+            let count = all[from..].iter().take_while(|(end, _)| *end < last).count() + 1;
+            let inside = &all[from..from + count];
+            let found = self.node(inside)?;
+            self.put_u32(root + upper * 4, found.0);
+            // The last interval goes on into the next /16 unless it ends here.
+            from += count - usize::from(inside[count - 1].0 != last);
+        }
+        Ok(Reference::new(Reference::ROOT, root, 0))
+    }
+
+    /// The intervals inside one /16.
+    fn node(&mut self, inside: &[(u32, Target)]) -> Written<Reference> {
+        if let [(_, target)] = inside {
+            return self.target(target);
+        }
+        let log = key_words_log(inside.len() - 1);
+        let bytes = (8u64 << log) + inside.len() as u64 * 4;
+        let offset = self.allocate(bytes, 8)?;
+        let ends = inside[..inside.len() - 1].iter().map(|(end, _)| *end as u16);
+        self.put_ends(offset, log, ends);
+        self.targets(offset + (8 << log), inside.iter().map(|(_, target)| target))?;
+        Ok(Reference::new(Reference::NODE, offset, log))
+    }
+
+    fn targets<'t>(
+        &mut self,
+        offset: u32,
+        targets: impl Iterator<Item = &'t Target>,
+    ) -> Written<()> {
+        for (place, target) in targets.enumerate() {
+            let found = self.target(target)?;
+            self.put_u32(offset + place as u32 * 4, found.0);
+        }
+        Ok(())
+    }
+
+    fn target(&mut self, target: &Target) -> Written<Reference> {
+        match target {
+            Target::Row(row, hints) => {
+                Ok(Reference::new(Reference::ROW, self.row(*row, *hints)?, 0))
+            }
+            Target::Low(list) => self.list(list),
+        }
+    }
+
+    /// IPv6: intervals by upper half, and lists for those upper halves that hold several.
+    fn halves(&mut self, list: &[Interval<u128>]) -> Written<Reference> {
+        let mut upper: Vec<(u64, Target)> = Vec::new();
+        let mut all = ends(list).peekable();
+        // Upper half from which on nothing is written yet.
+        let mut from = 0u64;
+        while let Some((end, target)) = all.next() {
+            let (high, low) = ((end >> 64) as u64, end as u64);
+            if low == u64::MAX {
+                upper.push((high, target));
+                from = high.wrapping_add(1);
+                continue;
+            }
+            if from < high {
+                upper.push((high - 1, target.clone()));
+            }
+            let mut lower = vec![(low, target)];
+            // The rest of this upper half, of which the last interval may go on.
+            while let Some((end, target)) = all.peek() {
+                let inside = (end >> 64) as u64 == high;
+                let low = if inside { *end as u64 } else { u64::MAX };
+                lower.push((low, target.clone()));
+                if inside {
+                    all.next();
+                }
+                if low == u64::MAX {
+                    break;
+                }
+            }
+            upper.push((high, Target::Low(lower)));
+            from = high.wrapping_add(1);
+        }
+        self.list(&upper)
+    }
+
+    /// A list, or a tree if it is long; its last end is `u64::MAX`.
+    fn list(&mut self, list: &[(u64, Target)]) -> Written<Reference> {
+        if let [(_, target)] = list {
+            return self.target(target);
+        }
+        let ends: Vec<u64> = list.iter().map(|(end, _)| *end).collect();
+        let targets = list.iter().map(|(_, target)| target);
+        if ends.len() - 1 > layout::TREE_ENDS as usize {
+            return self.tree(ends, targets);
+        }
+        let log = (ends.len() - 1).next_power_of_two().trailing_zeros();
+        let offset = self.allocate((8u64 << log) + ends.len() as u64 * 4, 8)?;
+        for place in 0..1 << log {
+            // The last interval needs no end; places after it are never below a key.
+            let end = ends[..ends.len() - 1].get(place as usize).copied().unwrap_or(u64::MAX);
+            self.put_u64(offset + place * 8, end);
+        }
+        self.targets(offset + (8 << log), targets)?;
+        Ok(Reference::new(Reference::LIST, offset, Reference::list_size(0, log)))
+    }
+
+    /// A tree of cache lines with eight ends each.
+    fn tree<'t>(
+        &mut self,
+        ends: Vec<u64>,
+        targets: impl Iterator<Item = &'t Target>,
+    ) -> Written<Reference> {
+        let count = ends.len() as u64;
+        // Ends of each level, the leaves first, and the last end below each node of the topmost.
+        let mut last: Vec<u64> = ends
+            .chunks(layout::TREE_ENDS as usize)
+            .map(|node| node.last().copied().unwrap_or(u64::MAX))
+            .collect();
+        let mut levels = vec![ends];
+        while last.len() > 1 {
+            levels.push(parents(&last));
+            last = last
+                .chunks(layout::TREE_CHILDREN as usize)
+                .map(|group| group.last().copied().unwrap_or(u64::MAX))
+                .collect();
+        }
+        let header = self.allocate(u64::from(layout::TREE_HEADER), 64)?;
+        for (level, ends) in levels.iter().rev().enumerate() {
+            let bytes = (ends.len() as u64 * 8).next_multiple_of(64);
+            let offset = self.allocate(bytes, 64)?;
+            self.put_u32(header + level as u32 * 4, offset);
+            let padded = ends.iter().copied().chain(std::iter::repeat(u64::MAX));
+            for (place, end) in padded.take(bytes as usize / 8).enumerate() {
+                self.put_u64(offset + place as u32 * 8, end);
+            }
+        }
+        let references = self.allocate(count * 4, 8)?;
+        self.put_u32(header + levels.len() as u32 * 4, references);
+        self.targets(references, targets)?;
+        let size = Reference::list_size(levels.len() as u32 - 1, 3);
+        Ok(Reference::new(Reference::LIST, header, size))
+    }
+
+    /// A row with hints, and what it refers to.
+    fn row(&mut self, id: rows::Id, hints: Hints) -> Written<u32> {
+        let key = (id, KINDS.iter().fold(0, |key, kind| key << 2 | hints.of(*kind)));
+        if let Some(offset) = self.row_offsets.get(&key) {
+            return Ok(*offset);
+        }
+        let row = *self.rows.row(id);
+        // Parents come first. There are at most as many as a prefix has lengths.
+        let parent = match row.parent {
+            None => 0,
+            Some(up) if self.any_offset[up as usize] != 0 => self.any_offset[up as usize],
+            Some(up) => self.row(up, Hints::DEPENDS)?,
+        };
+        let offset = self.allocate(u64::from(layout::ROW_WORDS) * 8, 8)?;
+        self.put_u64(offset, u64::from(row.above) << 32 | u64::from(parent));
+        for (place, (kind, section)) in KINDS.iter().zip(row.sections).enumerate() {
+            let whole = *kind != Kind::Other && self.rows.whole(id, *kind) == Whole::Allowed;
+            let bits = hints.of(*kind) << 1 | u64::from(whole) << 3;
+            let descriptor = self.descriptor(section)? | bits;
+            self.put_u64(offset + 8 + place as u32 * 8, descriptor);
+        }
+        self.row_offsets.insert(key, offset);
+        self.any_offset[id as usize] = offset;
+        Ok(offset)
+    }
+
+    /// A section's descriptor; one with a single interval is its decision.
+    fn descriptor(&mut self, id: sections::Id) -> Written<u64> {
+        let rows = self.rows;
+        let pieces = rows.sections.pieces(id);
+        if let [piece] = pieces {
+            return Ok(piece.decision);
+        }
+        let log = key_words_log(pieces.len() - 1);
+        if self.section_offsets[id as usize] == 0 {
+            let offset = self.allocate((8u64 << log) + pieces.len() as u64 * 8, 8)?;
+            self.put_ends(offset, log, pieces[..pieces.len() - 1].iter().map(|piece| piece.end));
+            for (place, piece) in pieces.iter().enumerate() {
+                self.put_u64(offset + (8 << log) + place as u32 * 8, piece.decision);
+            }
+            self.section_offsets[id as usize] = offset;
+        }
+        Ok(layout::section(self.section_offsets[id as usize], log))
+    }
+}
+
+/// Ends of the nodes above `nodes`, of which the last end of each is given: that of every child
+/// but the ninth.
+fn parents(nodes: &[u64]) -> Vec<u64> {
+    let (ends, children) = (layout::TREE_ENDS as usize, layout::TREE_CHILDREN as usize);
+    let mut above = Vec::with_capacity(nodes.len().div_ceil(children) * ends);
+    for group in nodes.chunks(children) {
+        let given = group.iter().take(ends).copied();
+        above.extend(given.chain(std::iter::repeat(u64::MAX)).take(ends));
+    }
+    above
+}
+
+/// Binary logarithm of the words for this many ends of 16 bits, at least one word.
+fn key_words_log(ends: usize) -> u32 {
+    ends.div_ceil(4).max(1).next_power_of_two().trailing_zeros()
+}

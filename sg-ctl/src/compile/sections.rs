@@ -1,0 +1,268 @@
+//! Sections: what one row says of one kind, as disjoint intervals of keys. Equal sections are kept
+//! once.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+
+use sg_common::classifier::Decision;
+
+use super::elements::Element;
+
+/// A map with a fast hash without a random seed. Nothing iterates over one.
+pub(super) type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
+
+/// Multiply and fold. Keys are made of small numbers and other hashes; nobody gains by collisions
+/// who could not write a policy.
+#[derive(Default)]
+pub(super) struct Mix(u64);
+
+impl Mix {
+    fn add(&mut self, word: u64) {
+        let mixed = (self.0 ^ word).wrapping_add(0xf39c_c060_5ced_c835);
+        let product = u128::from(mixed) * 0x9e37_79b9_7f4a_7c15;
+        self.0 = (product >> 64) as u64 ^ product as u64;
+    }
+}
+
+impl Hasher for Mix {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.add(u64::from_le_bytes(word));
+        }
+        self.add(bytes.len() as u64);
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        self.add(u64::from(word));
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.add(word);
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        self.add(word as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// An interval of keys, from the end of the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Piece {
+    /// Last key.
+    pub(super) end: u16,
+    /// See [`Decision`]; the bits that speak of the address are zero.
+    pub(super) decision: u64,
+}
+
+/// The rank of a decision: the smaller wins.
+pub(super) const fn rank(decision: u64) -> u32 {
+    (decision >> 32) as u32
+}
+
+/// What is known of all intervals of a section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Summary {
+    /// Smallest rank.
+    pub(super) best: u32,
+    /// Largest rank; that of no rule if there is a gap.
+    pub(super) worst: u32,
+    /// A rule allows some key.
+    pub(super) allows: bool,
+    /// A rule denies some key.
+    pub(super) denies: bool,
+}
+
+impl Summary {
+    /// Whether a rule decides every key.
+    pub(super) const fn full(self) -> bool {
+        self.worst != rank(Decision::IMPLICIT_DENY.0)
+    }
+}
+
+/// A section's number.
+pub(super) type Id = u32;
+
+/// All sections.
+pub(super) struct Sections {
+    pieces: Vec<Piece>,
+    /// For each section the end of its pieces, its summary, and the section with the same hash
+    /// before it.
+    entries: Vec<(usize, Summary, Option<Id>)>,
+    by_hash: Map<u64, Id>,
+    merged: Map<(Id, Id), Id>,
+    scratch: Vec<Piece>,
+}
+
+impl Sections {
+    /// The section in which no rule decides anything.
+    pub(super) const EMPTY: Id = 0;
+
+    /// Only [`Self::EMPTY`].
+    pub(super) fn new() -> Self {
+        let mut sections = Self {
+            pieces: Vec::new(),
+            entries: Vec::new(),
+            by_hash: Map::default(),
+            merged: Map::default(),
+            scratch: Vec::new(),
+        };
+        let empty = [Piece { end: u16::MAX, decision: Decision::IMPLICIT_DENY.0 }];
+        sections.intern(&empty);
+        sections
+    }
+
+    /// The intervals of a section, ascending; the last ends at the largest key.
+    pub(super) fn pieces(&self, id: Id) -> &[Piece] {
+        let first = if id == 0 { 0 } else { self.entries[id as usize - 1].0 };
+        &self.pieces[first..self.entries[id as usize].0]
+    }
+
+    /// What is known of a section.
+    pub(super) fn summary(&self, id: Id) -> Summary {
+        self.entries[id as usize].1
+    }
+
+    /// Intervals of all sections.
+    pub(super) fn total(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// Number of sections.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// What a section says of a key.
+    pub(super) fn decide(&self, id: Id, key: u16) -> u64 {
+        let pieces = self.pieces(id);
+        let at = pieces.partition_point(|piece| piece.end < key);
+        pieces.get(at).map_or(Decision::IMPLICIT_DENY.0, |piece| piece.decision)
+    }
+
+    fn intern(&mut self, pieces: &[Piece]) -> Id {
+        let mut hash = Mix::default();
+        pieces.hash(&mut hash);
+        let head = self.by_hash.get(&hash.finish()).copied();
+        let mut candidate = head;
+        while let Some(id) = candidate {
+            if self.pieces(id) == pieces {
+                return id;
+            }
+            candidate = self.entries[id as usize].2;
+        }
+        let id = self.entries.len() as Id;
+        self.pieces.extend_from_slice(pieces);
+        let ranks = pieces.iter().map(|piece| rank(piece.decision));
+        let rule = |piece: &&Piece| Decision(piece.decision).is_rule();
+        let summary = Summary {
+            best: ranks.clone().min().unwrap_or(u32::MAX),
+            worst: ranks.max().unwrap_or(u32::MAX),
+            allows: pieces.iter().filter(rule).any(|piece| Decision(piece.decision).allows()),
+            denies: pieces.iter().filter(rule).any(|piece| !Decision(piece.decision).allows()),
+        };
+        self.entries.push((self.pieces.len(), summary, head));
+        self.by_hash.insert(hash.finish(), id);
+        id
+    }
+
+    /// The section of elements that match at one prefix: first and last key and place in deciding
+    /// order of each.
+    pub(super) fn resolve(&mut self, keys: &mut [(u16, u16, u32)], elements: &[Element]) -> Id {
+        if keys.is_empty() {
+            return Self::EMPTY;
+        }
+        keys.sort_unstable();
+        let mut pieces = std::mem::take(&mut self.scratch);
+        pieces.clear();
+        let mut open = BinaryHeap::new();
+        let mut coming = keys.iter().peekable();
+        let mut position = 0u32;
+        while position <= u32::from(u16::MAX) {
+            while let Some((_, last, place)) =
+                coming.next_if(|(first, ..)| u32::from(*first) <= position)
+            {
+                open.push(Reverse((*place, *last)));
+            }
+            while open.peek().is_some_and(|Reverse((_, last))| u32::from(*last) < position) {
+                open.pop();
+            }
+            let before_next =
+                coming.peek().map_or(u32::from(u16::MAX), |(first, ..)| u32::from(*first) - 1);
+            let (end, decision) = match open.peek() {
+                Some(Reverse((place, last))) => {
+                    (before_next.min(u32::from(*last)), elements[*place as usize].decision)
+                }
+                None => (before_next, Decision::IMPLICIT_DENY.0),
+            };
+            push(&mut pieces, end as u16, decision);
+            position = end + 1;
+        }
+        let id = self.intern(&pieces);
+        self.scratch = pieces;
+        id
+    }
+
+    /// Intervals that [`Self::merge`] would write, or 0 if it needs none of its own.
+    pub(super) fn cost(&self, near: Id, far: Id) -> usize {
+        if self.easy(near, far).is_some() || self.merged.contains_key(&(near, far)) {
+            return 0;
+        }
+        self.pieces(near).len() + self.pieces(far).len()
+    }
+
+    /// What `near` says where it ranks as well as `far` or better, else what `far` says.
+    pub(super) fn merge(&mut self, near: Id, far: Id) -> Id {
+        if let Some(id) = self.easy(near, far) {
+            return id;
+        }
+        if let Some(id) = self.merged.get(&(near, far)) {
+            return *id;
+        }
+        let mut pieces = std::mem::take(&mut self.scratch);
+        pieces.clear();
+        let (mut a, mut b) = (self.pieces(near).iter(), self.pieces(far).iter());
+        let (mut x, mut y) = (a.next(), b.next());
+        while let (Some(p), Some(q)) = (x, y) {
+            let wins = rank(q.decision) < rank(p.decision);
+            let end = p.end.min(q.end);
+            push(&mut pieces, end, if wins { q.decision } else { p.decision });
+            if p.end == end {
+                x = a.next();
+            }
+            if q.end == end {
+                y = b.next();
+            }
+        }
+        let id = self.intern(&pieces);
+        self.scratch = pieces;
+        self.merged.insert((near, far), id);
+        id
+    }
+
+    /// The merged section where it is one of the two.
+    fn easy(&self, near: Id, far: Id) -> Option<Id> {
+        let (n, f) = (self.summary(near), self.summary(far));
+        if n.worst <= f.best {
+            Some(near)
+        } else if near == Self::EMPTY || f.worst < n.best {
+            Some(far)
+        } else {
+            None
+        }
+    }
+}
+
+/// Appends an interval, or prolongs the last.
+fn push(pieces: &mut Vec<Piece>, end: u16, decision: u64) {
+    match pieces.last_mut() {
+        Some(last) if last.decision == decision => last.end = end,
+        _ => pieces.push(Piece { end, decision }),
+    }
+}

@@ -1,0 +1,121 @@
+//! The connection table, worked on from the controller by the same code as in the kernel.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use sg_common::classifier::Kind;
+use sg_common::conntrack::{Place, Seed, Table, WORDS, seed};
+use sg_common::packet::Address;
+use sg_common::tables::Timeouts;
+use sg_common::verdict::Direction;
+use sg_common::word::Word;
+
+use super::error::{DatapathError, io_context};
+use super::kernel::{Kernel, monotonic_seconds};
+use super::maps::Maps;
+use super::sockets::{Connection, connections};
+use crate::compile::Image;
+
+/// The rules by which connections of the host's sockets are seeded: those of a host-side policy.
+#[derive(Clone, Debug)]
+pub struct SeedRules {
+    /// Zone of the interfaces that have the policy.
+    pub zone: u32,
+    /// Its ingress rules.
+    pub ingress: Arc<Image>,
+    /// Its egress rules.
+    pub egress: Arc<Image>,
+}
+
+impl Table for Maps {
+    fn seed(&self) -> u64 {
+        self.control.get(0).hash_seed
+    }
+
+    fn buckets(&self) -> u32 {
+        self.control.get(0).buckets
+    }
+
+    fn bucket(&self, bucket: u32) -> Option<&[Word; WORDS]> {
+        // SAFETY: a bucket is eight aligned words of the mapping, which lives as long as self and
+        // is only accessed by atomics, here and in the kernel.
+        self.buckets.pointer(bucket).map(|at| unsafe { at.cast().as_ref() })
+    }
+
+    fn entry(&self, entry: u32) -> Option<&[Word; WORDS]> {
+        // SAFETY: as above.
+        self.connections.pointer(entry).map(|at| unsafe { at.cast().as_ref() })
+    }
+}
+
+fn address(address: IpAddr) -> Address {
+    match address {
+        IpAddr::V4(v4) => Address { high: 0, low: u32::from(v4).into() },
+        IpAddr::V6(v6) => {
+            let number = u128::from(v6);
+            Address { high: (number >> 64) as u64, low: number as u64 }
+        }
+    }
+}
+
+/// The entry that a connection needs under some rules; `None` if it needs none, or if they would
+/// not let it start.
+fn needed(rules: &SeedRules, connection: &Connection) -> Option<Seed> {
+    let Connection { protocol, local, peer, opened_by_peer } = *connection;
+    let kind = if protocol == 6 { Kind::Tcp } else { Kind::Udp };
+    let ingress = rules.ingress.decide(peer.ip(), kind, local.port()).allows();
+    let egress = rules.egress.decide(peer.ip(), kind, peer.port()).allows();
+    let (opened, from, to): (_, SocketAddr, SocketAddr) = match (opened_by_peer, ingress, egress) {
+        (true, true, false) => (Direction::Ingress, peer, local),
+        (false, false, true) => (Direction::Egress, local, peer),
+        _ => return None,
+    };
+    Some(Seed {
+        zone: rules.zone,
+        opened,
+        family: if peer.is_ipv4() { 4 } else { 6 },
+        protocol,
+        addresses: (address(from.ip()), address(to.ip())),
+        ports: (from.port(), to.port()),
+    })
+}
+
+impl Kernel {
+    /// Enters the connections of the host's sockets that need an entry under rules which are about
+    /// to be put in force. Returns what people should know.
+    ///
+    /// # Errors
+    /// Where the sockets cannot be listed.
+    pub fn seed(
+        &self,
+        rules: &[SeedRules],
+        timeouts: &Timeouts,
+    ) -> Result<Vec<String>, DatapathError> {
+        let Some(maps) = self.maps().filter(|_| !rules.is_empty()) else { return Ok(Vec::new()) };
+        let open = connections().map_err(io_context("list", Path::new("the sockets")))?;
+        let now = monotonic_seconds();
+        let mut without = 0;
+        for entry in open.iter().flat_map(|one| rules.iter().filter_map(|r| needed(r, one))) {
+            without += u64::from(!seed(maps, timeouts, &entry, now));
+        }
+        if without == 0 {
+            return Ok(Vec::new());
+        }
+        Ok(vec![format!(
+            "the connection table has no place for {without} open connections, which may stall"
+        )])
+    }
+
+    /// Connections that the table holds.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        let Some(maps) = self.maps() else { return 0 };
+        let now = monotonic_seconds();
+        let lives = |word: &Word| Place(word.load()).lives(now);
+        (0..maps.buckets())
+            .filter_map(|bucket| maps.bucket(bucket))
+            .map(|words| words.iter().filter(|word| lives(word)).count() as u64)
+            .sum()
+    }
+}

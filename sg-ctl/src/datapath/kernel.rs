@@ -1,0 +1,630 @@
+//! What the kernel enforces, changed as one: images and links first, then a directory, then the
+//! word that all packets read.
+//!
+//! ```text
+//! prepare   images -> free places        (waits for a grace period after the last flip)
+//!           links  -> new devices        (their endpoints are not in force: everything passes)
+//!           seeds  -> connection table
+//!           the idle directory <- every endpoint
+//! flip      control.generation <- N      (one atomic store)
+//! finish    links of endpoints that left are taken off
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use rustix::time::{ClockId, clock_gettime};
+use sg_common::tables::{
+    Counter, DirectoryEntry, ENDPOINTS, ENTRY_ACTIVE, ENTRY_LEARN_OWN, ENTRY_LEARN_PEER,
+    RuleCounter, Settings, directory_index,
+};
+use sg_common::verdict::{Direction, Reason};
+
+use super::devices::{self, Device, LinkLayer};
+use super::error::{DatapathError, io_context};
+use super::maps::Maps;
+use super::programs::{Attachment, Found, Programs};
+use super::{bpffs, probe};
+use crate::compile::Image;
+use crate::fault;
+use crate::policy::model::Hook;
+
+/// Time for which connections are learned after an attach or a change (spec §2.12), in seconds.
+const LEARN_SECONDS: u32 = 120;
+
+/// Set in the word of maps that were made and never flipped to.
+pub(super) const NEVER: u64 = 1 << 63;
+/// Set besides [`NEVER`] where the directory is in force, but is that of no generation of a store.
+const CLOSED: u64 = 1 << 62;
+
+/// Directories below that of the pins.
+const MAPS: &str = "maps";
+const LINKS: &str = "links";
+
+/// An image and the place that it goes to.
+#[derive(Clone, Debug)]
+pub struct NewImage {
+    /// Its slot, of the size class that holds it.
+    pub slot: u32,
+    /// The image.
+    pub image: Arc<Image>,
+}
+
+/// One interface as it is to be enforced.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Name in the policy.
+    pub name: Arc<str>,
+    /// Endpoint number.
+    pub endpoint: u32,
+    /// Requested hook.
+    pub hook: Hook,
+    /// The interface may be missing.
+    pub wait: bool,
+    /// What the directory is to say, without the learning part.
+    pub entry: DirectoryEntry,
+}
+
+/// Everything that the kernel is to enforce from the next flip on.
+#[derive(Clone, Debug)]
+pub struct Enforcement {
+    /// The generation that it becomes.
+    pub generation: u64,
+    /// Every interface.
+    pub interfaces: Vec<Wanted>,
+    /// Images that are not in the kernel yet.
+    pub images: Vec<NewImage>,
+    /// `[options]`.
+    pub settings: Settings,
+    /// Size of the connection table.
+    pub conntrack_max: u32,
+    /// Rule counters that begin at zero.
+    pub fresh_rules: Vec<u32>,
+    /// Endpoints whose counters begin at zero.
+    pub fresh_endpoints: Vec<u32>,
+}
+
+/// The kernel's side of one network namespace.
+#[derive(Debug)]
+pub struct Kernel {
+    directory: PathBuf,
+    maps: Option<Maps>,
+    programs: Programs,
+    /// Images that a torn update places only after its flip.
+    #[cfg(feature = "fault-injection")]
+    late: Vec<NewImage>,
+}
+
+/// Seconds of `CLOCK_MONOTONIC`, which the programs compare with.
+pub(super) fn monotonic_seconds() -> u32 {
+    u32::try_from(clock_gettime(ClockId::Monotonic).tv_sec).unwrap_or(u32::MAX)
+}
+
+fn random_seed() -> u64 {
+    // Keyed by the system's random numbers for each process, and by the time of the call.
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u32(monotonic_seconds());
+    hasher.finish() | 1
+}
+
+impl Kernel {
+    /// Opens what is pinned below a directory, if anything is.
+    ///
+    /// # Errors
+    /// Where pins are of another version or of another program.
+    pub fn open(directory: &Path) -> Result<Self, DatapathError> {
+        Ok(Self { maps: Maps::open(&directory.join(MAPS))?, ..Self::unloaded(directory) })
+    }
+
+    /// A kernel in which nothing is pinned, as there is no file system for pins yet.
+    #[must_use]
+    pub fn unloaded(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            maps: None,
+            programs: Programs::new(directory.join(LINKS)),
+            #[cfg(feature = "fault-injection")]
+            late: Vec::new(),
+        }
+    }
+
+    /// Opens again what is pinned by now: another process may have made or removed it since.
+    ///
+    /// # Errors
+    /// As [`Kernel::open`].
+    pub fn reopen(&mut self) -> Result<(), DatapathError> {
+        let directory = std::mem::take(&mut self.directory);
+        *self = if bpffs::is_mounted(&directory) {
+            Self::open(&directory)?
+        } else {
+            Self::unloaded(&directory)
+        };
+        Ok(())
+    }
+
+    /// The generation in force; `None` if nothing is pinned, or if what is was never put in force.
+    #[must_use]
+    pub fn generation(&self) -> Option<u64> {
+        self.maps.as_ref().and_then(Maps::generation).filter(|word| word & NEVER == 0)
+    }
+
+    /// Size of the connection table as it was made.
+    #[must_use]
+    pub fn conntrack_max(&self) -> Option<u32> {
+        self.maps.as_ref().map(|maps| maps.control.get(0).conntrack_max)
+    }
+
+    /// Memory of directory, counters and connection table in bytes; 0 if nothing is pinned.
+    #[must_use]
+    pub fn map_bytes(&self) -> u64 {
+        self.maps.as_ref().map_or(0, |maps| maps.bytes() as u64)
+    }
+
+    /// What a rule decided, by its slot.
+    #[must_use]
+    pub fn rule_counter(&self, slot: u32) -> RuleCounter {
+        self.maps.as_ref().map(|maps| maps.rule_counter(slot)).unwrap_or_default()
+    }
+
+    /// Packets of an endpoint by reason; `would` selects those that monitor mode let pass.
+    #[must_use]
+    pub fn reason_counter(
+        &self,
+        endpoint: u32,
+        direction: Direction,
+        would: bool,
+        reason: Reason,
+    ) -> Counter {
+        self.maps
+            .as_ref()
+            .map(|maps| maps.reason_counter(endpoint, direction, would, reason as u32))
+            .unwrap_or_default()
+    }
+
+    pub(super) fn maps(&self) -> Option<&Maps> {
+        self.maps.as_ref()
+    }
+
+    /// Everything that is attached.
+    ///
+    /// # Errors
+    /// Where pins cannot be read.
+    pub fn attachments(&self) -> Result<Vec<Found>, DatapathError> {
+        self.programs.list()
+    }
+
+    /// Does everything but the flip. Returns warnings for people. With `lenient` an interface that
+    /// cannot be attached is one of them.
+    ///
+    /// # Errors
+    /// Any; then [`Kernel::retain`] takes back what was done.
+    pub fn prepare(
+        &mut self,
+        wanted: &Enforcement,
+        lenient: bool,
+    ) -> Result<Vec<String>, DatapathError> {
+        let mut warnings = Vec::new();
+        probe::require_kernel()?;
+        bpffs::prepare(&self.directory)?;
+        for child in [MAPS, LINKS] {
+            bpffs::prepare(&self.directory.join(child))?;
+        }
+        if self.maps.is_none() {
+            self.maps = Some(Maps::create(
+                &self.directory.join(MAPS),
+                probe::possible_cpus()?,
+                wanted.conntrack_max,
+                random_seed(),
+            )?);
+        }
+        let Some(maps) = &self.maps else { return Ok(warnings) };
+        if let Some(word) = maps.generation().filter(|word| word & NEVER != 0)
+            && word & 1 == wanted.generation & 1
+        {
+            // The directory in force must not be the one that is filled.
+            maps.copy_directory(word);
+            maps.set_generation(word ^ 1);
+        }
+
+        let images: &[NewImage] = &wanted.images;
+        #[cfg(feature = "fault-injection")]
+        let images = super::torn::hold_back(maps, images, &mut self.late)?;
+        let images: Vec<(u32, &[u8])> =
+            images.iter().map(|image| (image.slot, image.image.bytes())).collect();
+        maps.place_images(&images)?;
+        fault::point("images-loaded")?;
+
+        let all = devices::devices().map_err(io_context("list", Path::new("the devices")))?;
+        let attached = self.programs.list()?;
+        let mut fresh = BTreeSet::new();
+        for interface in &wanted.interfaces {
+            match self.attach_missing(maps, interface, &all, &attached, &mut warnings) {
+                Ok(true) => {
+                    fresh.insert(interface.endpoint);
+                }
+                Ok(false) => {}
+                Err(error) if lenient => warnings.push(format!("{error}")),
+                Err(error) => return Err(error),
+            }
+        }
+        fault::point("links-attached")?;
+
+        // Nobody reads the idle directory, and no packet counts for a rule that left two
+        // generations ago, once those that entered before the last flip are through.
+        if images.is_empty() {
+            maps.wait_for_readers()?;
+        }
+        wanted.fresh_rules.iter().for_each(|slot| maps.clear_rule(*slot));
+        wanted.fresh_endpoints.iter().for_each(|endpoint| maps.clear_endpoint(*endpoint));
+        maps.write_directory(wanted, &fresh);
+        fault::point("directory-written")?;
+        Ok(warnings)
+    }
+
+    /// A kernel of its own below this one's pins, with nothing in it yet.
+    pub(super) fn aside(&self) -> Result<Self, DatapathError> {
+        let beside = self.directory.join(format!("candidate_{}", std::process::id()));
+        bpffs::prepare(&beside.join(MAPS))?;
+        Self::open(&beside)
+    }
+
+    /// Removes the directory of pins if nothing is pinned in it.
+    pub(super) fn remove_if_empty(&self) -> Result<(), DatapathError> {
+        bpffs::remove_empty(&self.directory, &[]).map_err(io_context("remove", &self.directory))
+    }
+
+    /// Fills the maps of a kernel of its own and puts them in force, attached to nothing.
+    pub(super) fn fill(&mut self, wanted: &Enforcement) -> Result<(), DatapathError> {
+        // Its connection table is never looked at.
+        let maps = Maps::create(&self.directory.join(MAPS), 1, 1, random_seed())?;
+        let images: Vec<(u32, &[u8])> =
+            wanted.images.iter().map(|image| (image.slot, image.image.bytes())).collect();
+        maps.place_images(&images)?;
+        maps.write_directory(wanted, &BTreeSet::new());
+        maps.set_generation(wanted.generation);
+        self.maps = Some(maps);
+        Ok(())
+    }
+
+    /// Attaches an interface that has no living attachment. True if it did.
+    fn attach_missing(
+        &self,
+        maps: &Maps,
+        interface: &Wanted,
+        all: &[Device],
+        attached: &[Found],
+        warnings: &mut Vec<String>,
+    ) -> Result<bool, DatapathError> {
+        let own: Vec<&Found> =
+            attached.iter().filter(|f| f.endpoint == interface.endpoint).collect();
+        let alive = own.len() == 2
+            && own.iter().all(|f| f.device != 0 && all.iter().any(|d| d.index == f.device));
+        if alive {
+            self.follow_hook(maps, interface, all)?;
+            return Ok(false);
+        }
+        let Some(device) = devices::by_name(all, &interface.name) else {
+            // Whether it may be missing was decided before the change was stored.
+            if !interface.wait {
+                warnings.push(format!(
+                    "{} does not exist now; `sg-ctl restore` attaches it once it does",
+                    interface.name
+                ));
+            }
+            return Ok(false);
+        };
+        accept(device, all)?;
+        if !own.is_empty() {
+            // Left from a device that is gone, or from an attach that was cut short.
+            self.programs.detach(interface.endpoint)?;
+        }
+        let (_, warning) =
+            self.programs.attach(maps, device, interface.endpoint, interface.hook)?;
+        warnings.extend(warning);
+        Ok(true)
+    }
+
+    /// Moves an attached interface to the hook that the policy asks for now.
+    fn follow_hook(
+        &self,
+        maps: &Maps,
+        interface: &Wanted,
+        all: &[Device],
+    ) -> Result<(), DatapathError> {
+        let hooks = self.hooks(all)?.get(&interface.endpoint).copied().unwrap_or_default();
+        let device = hooks.device.and_then(|index| all.iter().find(|d| d.index == index));
+        match (device, hooks.ingress) {
+            (Some(device), Some(current)) => self.programs.move_ingress(
+                maps,
+                device,
+                interface.endpoint,
+                current,
+                interface.hook,
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts a prepared generation in force: from this store on every packet, on every interface and
+    /// in both directions, is judged by it.
+    ///
+    /// # Errors
+    /// A fault point's.
+    pub fn flip(&mut self, generation: u64) -> Result<(), DatapathError> {
+        let Some(maps) = &self.maps else { return Ok(()) };
+        #[cfg(feature = "fault-injection")]
+        super::torn::before_flip(maps, generation)?;
+        maps.set_generation(generation);
+        #[cfg(feature = "fault-injection")]
+        super::torn::after_flip(maps, &mut self.late)?;
+        Ok(())
+    }
+
+    /// Puts a prepared directory in force that belongs to no generation of a store.
+    pub fn flip_without_generation(&mut self, generation: u64) {
+        if let Some(maps) = &self.maps {
+            maps.set_generation(NEVER | CLOSED | generation & 1);
+        }
+    }
+
+    /// Whether nothing is attached or pinned that [`Kernel::retain`] would remove.
+    ///
+    /// # Errors
+    /// Where pins cannot be read.
+    pub fn holds_only(&self, endpoints: &BTreeSet<u32>) -> Result<bool, DatapathError> {
+        let word = self.maps.as_ref().and_then(Maps::generation);
+        if endpoints.is_empty() && word.is_some_and(|word| word & CLOSED != 0) {
+            return Ok(true);
+        }
+        let pinned = || [MAPS, LINKS].iter().any(|child| self.directory.join(child).exists());
+        let strays = self.programs.list()?.iter().any(|f| !endpoints.contains(&f.endpoint));
+        Ok(!(strays || endpoints.is_empty() && pinned()))
+    }
+
+    /// Takes off what is not among `endpoints`; with none left, everything is unpinned.
+    ///
+    /// # Errors
+    /// Where a link or a pin cannot be removed; calling again goes on.
+    pub fn retain(&mut self, endpoints: &BTreeSet<u32>) -> Result<(), DatapathError> {
+        let word = self.maps.as_ref().and_then(Maps::generation);
+        if endpoints.is_empty() && word.is_some_and(|word| word & CLOSED != 0) {
+            // What closes the interfaces of a lost state stays until a state takes its place.
+            return Ok(());
+        }
+        let leaving: BTreeSet<u32> = self
+            .programs
+            .list()?
+            .into_iter()
+            .map(|found| found.endpoint)
+            .filter(|endpoint| !endpoints.contains(endpoint))
+            .collect();
+        for endpoint in leaving {
+            self.programs.detach(endpoint)?;
+        }
+        if endpoints.is_empty() {
+            self.maps = None;
+            Maps::remove(&self.directory.join(MAPS))?;
+            bpffs::remove_empty(&self.directory, &[MAPS, LINKS])
+                .map_err(io_context("remove", &self.directory))?;
+        }
+        Ok(())
+    }
+
+    /// Where each attached endpoint is judged, by its device's hooks.
+    ///
+    /// # Errors
+    /// Where pins or devices cannot be read.
+    pub fn hooks(&self, all: &[Device]) -> Result<BTreeMap<u32, Hooks>, DatapathError> {
+        let mut hooks: BTreeMap<u32, Hooks> = BTreeMap::new();
+        for found in self.programs.list()? {
+            let entry = hooks.entry(found.endpoint).or_default();
+            let device = all.iter().find(|d| d.index == found.device);
+            if let Some(device) = device {
+                entry.device = Some(device.index);
+            }
+            let attachment = device.map(|device| match (found.link, device.xdp) {
+                (false, _) => Attachment::Clsact,
+                (true, Some(xdp)) if xdp.id == found.program && xdp.native => Attachment::XdpNative,
+                (true, Some(xdp)) if xdp.id == found.program => Attachment::XdpGeneric,
+                (true, _) => Attachment::Tcx,
+            });
+            match found.hook {
+                Direction::Ingress => entry.ingress = attachment,
+                Direction::Egress => entry.egress = attachment,
+            }
+        }
+        Ok(hooks)
+    }
+}
+
+/// Where an endpoint's device is judged.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hooks {
+    /// Index of the device; `None` if it is gone.
+    pub device: Option<u32>,
+    /// What arrives at it.
+    pub ingress: Option<Attachment>,
+    /// What leaves by it.
+    pub egress: Option<Attachment>,
+}
+
+impl Maps {
+    fn word(&self) -> Option<&AtomicU64> {
+        // `generation` is the first word of `Control`.
+        self.control.atomic(0)
+    }
+
+    fn generation(&self) -> Option<u64> {
+        self.word().map(|word| word.load(Ordering::Acquire))
+    }
+
+    pub(super) fn set_generation(&self, generation: u64) {
+        if let Some(word) = self.word() {
+            word.store(generation, Ordering::SeqCst);
+        }
+    }
+
+    /// Copies the directory in force over the idle one.
+    fn copy_directory(&self, word: u64) {
+        for endpoint in 0..ENDPOINTS {
+            let entry = self.entries.get(directory_index(word, endpoint));
+            self.entries.set(directory_index(word ^ 1, endpoint), entry);
+        }
+        self.settings.set((word & 1 ^ 1) as u32, self.settings.get((word & 1) as u32));
+        fence(Ordering::SeqCst);
+    }
+
+    /// Fills the directory that `wanted.generation` will put in force.
+    fn write_directory(&self, wanted: &Enforcement, attached_now: &BTreeSet<u32>) {
+        let now = monotonic_seconds();
+        let former = wanted.generation.wrapping_sub(1);
+        let mut entries = vec![DirectoryEntry::default(); ENDPOINTS as usize];
+        for interface in &wanted.interfaces {
+            let old = self.entries.get(directory_index(former, interface.endpoint));
+            let fresh = attached_now.contains(&interface.endpoint) || old.flags & ENTRY_ACTIVE == 0;
+            if let Some(entry) = entries.get_mut(interface.endpoint as usize) {
+                *entry = with_learning(interface.entry, old, fresh, now);
+            }
+        }
+        for (endpoint, entry) in (0..).zip(entries) {
+            self.entries.set(directory_index(wanted.generation, endpoint), entry);
+        }
+        self.settings.set((wanted.generation & 1) as u32, wanted.settings);
+        fence(Ordering::SeqCst);
+    }
+}
+
+/// Adds what is to be learned, and until when: after an attach from both sides, after a change of
+/// the rules from the peer's side, else as before. A change ends what an attach began: connections
+/// that the new rules deny would otherwise pass for older ones.
+fn with_learning(
+    mut entry: DirectoryEntry,
+    old: DirectoryEntry,
+    fresh: bool,
+    now: u32,
+) -> DirectoryEntry {
+    const LEARN: u32 = ENTRY_LEARN_OWN | ENTRY_LEARN_PEER;
+    if fresh {
+        entry.flags |= LEARN;
+        entry.learn_until = now.saturating_add(LEARN_SECONDS);
+    } else if old.images != entry.images {
+        entry.flags |= ENTRY_LEARN_PEER;
+        entry.learn_until = now.saturating_add(LEARN_SECONDS);
+    } else if old.learn_until > now {
+        entry.flags |= old.flags & LEARN;
+        entry.learn_until = old.learn_until;
+    }
+    entry
+}
+
+/// Refuses devices that cannot or must not carry a filter.
+///
+/// # Errors
+/// [`DatapathError::Refused`] with the mend.
+pub fn accept(device: &Device, all: &[Device]) -> Result<(), DatapathError> {
+    let name = &device.name;
+    let refuse =
+        |reason: String, help: &str| Err(DatapathError::Refused { reason, help: help.to_owned() });
+    match device.link_layer {
+        LinkLayer::Loopback => {
+            return refuse(
+                format!(
+                    "{name} is the loopback device: local services talk over it, and packets to this host's own addresses pass nothing else"
+                ),
+                "attach the interface that the traffic arrives at",
+            );
+        }
+        LinkLayer::Unknown(number) => {
+            return refuse(
+                format!(
+                    "{name} has link type {number} (ARPHRD of linux/if_arp.h), which the filter cannot parse"
+                ),
+                "Ethernet devices and those without a link header (tun, WireGuard, PPP, IPIP, GRE) can be attached",
+            );
+        }
+        LinkLayer::Ethernet | LinkLayer::None => {}
+    }
+    if device.kind.as_deref() == Some("vrf") {
+        return refuse(
+            format!("{name} is a VRF device: packets are judged by the interfaces in it"),
+            "attach the interfaces that belong to the VRF",
+        );
+    }
+    let master = device.master.and_then(|index| all.iter().find(|d| d.index == index));
+    if let Some(bond) = master.filter(|m| matches!(m.kind.as_deref(), Some("bond" | "team"))) {
+        return refuse(
+            format!("{name} is a port of {}", bond.name),
+            &format!("attach {}; it sees the traffic of all its ports", bond.name),
+        );
+    }
+    Ok(())
+}
+
+/// The refusal of an interface that does not exist.
+#[must_use]
+pub fn missing(name: &str, all: &[Device]) -> DatapathError {
+    let mut names: Vec<&str> = all.iter().map(|d| d.name.as_str()).filter(|n| *n != "lo").collect();
+    names.sort_unstable();
+    names.truncate(12);
+    DatapathError::Refused {
+        reason: format!("there is no interface {name}"),
+        help: format!(
+            "interfaces here: {}; for one that comes later write `when-absent = \"wait\"`",
+            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u32 = 1000;
+
+    fn entry(image: u32) -> DirectoryEntry {
+        DirectoryEntry { flags: ENTRY_ACTIVE, images: [image; 2], ..DirectoryEntry::default() }
+    }
+
+    #[test]
+    fn an_attach_learns_from_both_sides_and_a_change_from_the_peer() {
+        let attached = with_learning(entry(1), DirectoryEntry::default(), true, NOW);
+        assert_eq!(attached.flags, ENTRY_ACTIVE | ENTRY_LEARN_OWN | ENTRY_LEARN_PEER);
+        assert_eq!(attached.learn_until, NOW + LEARN_SECONDS);
+        // A change learns from the peer alone, from its own time on.
+        let later = with_learning(entry(3), attached, false, NOW + 100);
+        assert_eq!(later.flags, ENTRY_ACTIVE | ENTRY_LEARN_PEER);
+        assert_eq!(later.learn_until, NOW + 100 + LEARN_SECONDS);
+        // Nothing changed for this interface: nothing is prolonged.
+        let same = with_learning(entry(3), later, false, NOW + 150);
+        assert_eq!(same.learn_until, later.learn_until);
+        let over = with_learning(entry(3), later, false, NOW + 500);
+        assert_eq!((over.flags, over.learn_until), (ENTRY_ACTIVE, 0));
+    }
+
+    #[test]
+    fn devices_that_cannot_carry_a_filter_are_refused_with_the_mend() {
+        let device = |name: &str, link_layer, kind: Option<&str>, master| Device {
+            index: name.len() as u32,
+            name: name.to_owned(),
+            alternative_names: Vec::new(),
+            link_layer,
+            kind: kind.map(str::to_owned),
+            master,
+            mtu: 1500,
+            xdp: None,
+        };
+        let bond = device("bond00", LinkLayer::Ethernet, Some("bond"), None);
+        let port = device("eth0", LinkLayer::Ethernet, None, Some(6));
+        let all = [bond.clone(), port.clone()];
+        let text = |d: &Device| accept(d, &all).map_err(|e| e.help().unwrap_or_default());
+        assert!(text(&bond).is_ok());
+        assert!(text(&port).unwrap_err().contains("attach bond00"));
+        assert!(text(&device("lo", LinkLayer::Loopback, None, None)).is_err());
+        assert!(text(&device("can0", LinkLayer::Unknown(280), None, None)).is_err());
+        assert!(text(&device("red", LinkLayer::Ethernet, Some("vrf"), None)).is_err());
+        assert!(text(&device("tun0", LinkLayer::None, Some("tun"), None)).is_ok());
+    }
+}

@@ -1,0 +1,177 @@
+//! The rules of one policy (all groups of an interface) with their peers resolved: what the
+//! compiler works on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::canonical;
+use super::model::{Direction, Group, Name, Policy, Rule, RuleId};
+use crate::compile;
+
+/// The two halves of one policy.
+#[derive(Clone, Debug, Default)]
+pub struct Resolved {
+    /// Rules for packets towards the protected side.
+    pub ingress: Vec<compile::Rule>,
+    /// Rules for packets away from it.
+    pub egress: Vec<compile::Rule>,
+}
+
+impl Resolved {
+    /// The rules of a direction.
+    #[must_use]
+    pub fn of(&self, direction: Direction) -> &[compile::Rule] {
+        match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        }
+    }
+}
+
+/// Puts the rules of `groups` together. `members` holds the addresses of every group's members,
+/// `slot` gives the counter slot of a rule. A group or prefix list that does not exist stands for
+/// no address, never for any.
+#[must_use]
+pub fn resolve(
+    policy: &Policy,
+    groups: &[Name],
+    members: &BTreeMap<Name, Arc<[IpNet]>>,
+    slot: impl Fn(RuleId) -> u32,
+) -> Resolved {
+    let mut resolved = Resolved::default();
+    for name in groups {
+        let Some(group) = policy.groups.get(name) else { continue };
+        for (direction, rule) in directed(group) {
+            let rule = canonical::rule(rule);
+            let id = RuleId::of_canonical(name, direction, &rule);
+            let of = match direction {
+                Direction::Ingress => &mut resolved.ingress,
+                Direction::Egress => &mut resolved.egress,
+            };
+            of.push(compile::Rule {
+                id,
+                slot: slot(id),
+                action: rule.action,
+                priority: rule.priority,
+                protocol: rule.protocol,
+                icmp: rule.icmp_type.map(|kind| (kind, rule.icmp_code)),
+                peers: peers(policy, members, &rule),
+                ports: rule.ports,
+            });
+        }
+    }
+    // In an order of their own, so that what is made of them does not depend on how they were
+    // entered.
+    resolved.ingress.sort_unstable_by_key(|rule| rule.id);
+    resolved.egress.sort_unstable_by_key(|rule| rule.id);
+    resolved
+}
+
+fn directed(group: &Group) -> impl Iterator<Item = (Direction, &Rule)> {
+    let ingress = group.ingress.iter().map(|rule| (Direction::Ingress, rule));
+    ingress.chain(group.egress.iter().map(|rule| (Direction::Egress, rule)))
+}
+
+fn peers(
+    policy: &Policy,
+    members: &BTreeMap<Name, Arc<[IpNet]>>,
+    rule: &Rule,
+) -> Option<Vec<Arc<[IpNet]>>> {
+    if rule.cidrs.is_empty() && rule.prefix_lists.is_empty() && rule.groups.is_empty() {
+        return None;
+    }
+    let mut peers = Vec::new();
+    if !rule.cidrs.is_empty() {
+        peers.push(Arc::from(rule.cidrs.as_slice()));
+    }
+    let lists = rule.prefix_lists.iter().filter_map(|name| policy.prefix_lists.get(name));
+    peers.extend(lists.map(|list| Arc::clone(&list.entries)));
+    peers.extend(rule.groups.iter().filter_map(|name| members.get(name)).map(Arc::clone));
+    Some(peers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::{Action, PrefixList, Protocol};
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        text.parse().unwrap()
+    }
+
+    fn nets(texts: &[&str]) -> Arc<[IpNet]> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    /// Two groups with the same rule, one with peers of every kind.
+    fn policy() -> Policy {
+        let same = || Rule { protocol: Protocol::TCP, ..Rule::default() };
+        let peers = Rule {
+            action: Action::Deny,
+            cidrs: nets(&["10.128.0.0/9", "10.0.0.0/9"]).to_vec(),
+            prefix_lists: vec![name("list"), name("missing")],
+            groups: vec![name("a"), name("missing")],
+            icmp_type: Some(0),
+            protocol: Protocol::ICMP,
+            ..Rule::default()
+        };
+        let mut policy = Policy::default();
+        let a = Group { ingress: vec![same()], egress: vec![same()], ..Group::default() };
+        let b = Group { ingress: vec![same(), peers], ..Group::default() };
+        policy.groups.insert(name("a"), a);
+        policy.groups.insert(name("b"), b);
+        let list = PrefixList { entries: nets(&["192.0.2.0/24"]), ..PrefixList::default() };
+        policy.prefix_lists.insert(name("list"), list);
+        policy
+    }
+
+    #[test]
+    fn groups_add_up_and_the_same_rule_in_two_is_two() {
+        let members = BTreeMap::new();
+        let both = resolve(&policy(), &[name("a"), name("b"), name("missing")], &members, |_| 1);
+        assert_eq!((both.ingress.len(), both.egress.len()), (3, 1));
+        let ids: std::collections::BTreeSet<RuleId> =
+            both.ingress.iter().chain(&both.egress).map(|rule| rule.id).collect();
+        assert_eq!(ids.len(), 4);
+        // Without the first group the second keeps its rule and its id.
+        let one = resolve(&policy(), &[name("b")], &members, |_| 1);
+        let of = |resolved: &Resolved| -> std::collections::BTreeSet<RuleId> {
+            resolved.ingress.iter().map(|rule| rule.id).collect()
+        };
+        assert_eq!(one.ingress.len(), 2);
+        assert!(of(&one).is_subset(&of(&both)));
+    }
+
+    #[test]
+    fn peers_are_put_together_and_lists_are_shared() {
+        let policy = policy();
+        let members = BTreeMap::from([(name("a"), nets(&["2001:db8::1/128"]))]);
+        let resolved = resolve(&policy, &[name("b")], &members, |id| (id.0 & 0xffff) as u32);
+        let ingress = resolved.of(Direction::Ingress);
+        let (Some(anywhere), Some(peers)) = (
+            ingress.iter().find(|rule| rule.peers.is_none()),
+            ingress.iter().find(|rule| rule.peers.is_some()),
+        ) else {
+            panic!()
+        };
+        assert!(anywhere.peers.is_none());
+        assert_eq!(peers.slot, (peers.id.0 & 0xffff) as u32);
+        assert_eq!(peers.icmp, Some((0, None)));
+        let lists = peers.peers.as_ref().unwrap();
+        assert_eq!(*lists[0], *nets(&["10.0.0.0/8"]));
+        assert!(Arc::ptr_eq(&lists[1], &policy.prefix_lists[&name("list")].entries));
+        assert!(Arc::ptr_eq(&lists[2], &members[&name("a")]));
+        assert_eq!(lists.len(), 3);
+    }
+
+    #[test]
+    fn a_peer_without_addresses_matches_nothing_and_never_anything() {
+        let mut policy = policy();
+        let rule = Rule { groups: vec![name("a")], ..Rule::default() };
+        policy.groups.insert(name("c"), Group { ingress: vec![rule], ..Group::default() });
+        let resolved = resolve(&policy, &[name("c")], &BTreeMap::new(), |_| 1);
+        assert_eq!(resolved.ingress[0].peers.as_ref().map(Vec::len), Some(0));
+    }
+}

@@ -1,0 +1,297 @@
+//! Frames of both hooks.
+//!
+//! Headers are read where they lie as long as they lie in the linear part; where they do not, the
+//! parser runs once more over a copying access, which finds every byte of the frame.
+
+use core::ffi::c_void;
+use core::hint;
+
+use aya_ebpf::bindings::{__sk_buff, xdp_md};
+use aya_ebpf::helpers::{bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
+use sg_common::packet::{Frame, Packet, View};
+
+use crate::hooks::{sg_parse_skb, sg_parse_skb_copied, sg_parse_xdp, sg_parse_xdp_copied};
+use crate::repeat::repeat;
+
+/// Offsets above are not looked at: the verifier wants a bound, and no legal chain of headers is
+/// longer.
+const MAX_OFFSET: u32 = 0x7fff;
+
+/// The context of a hook.
+pub(crate) trait Context: Copy {
+    /// Whether it is a socket buffer.
+    const SOCKET_BUFFER: bool;
+    /// First byte of the linear part.
+    fn data(self) -> usize;
+    /// End of the linear part.
+    fn data_end(self) -> usize;
+    /// Bytes in the whole frame.
+    fn length(self) -> u32;
+    /// VLAN tags that were taken off.
+    fn tags(self) -> u32;
+    /// Payload of each segment and number of segments; 0 where it is no merged packet.
+    fn segments(self) -> (u32, u32);
+    /// Copies bytes from anywhere in the frame; false if they are not there.
+    fn load(self, offset: u32, to: *mut u8, bytes: u32) -> bool;
+    /// Runs the parser over the linear part.
+    fn parse_linear(self, length: u32, packet: &mut Packet, quoted: &mut Packet) -> u32;
+    /// Runs the parser over the whole frame.
+    fn parse_copied(self, length: u32, packet: &mut Packet, quoted: &mut Packet) -> u32;
+}
+
+/// An XDP buffer.
+#[derive(Clone, Copy)]
+pub(crate) struct Xdp(pub(crate) *mut xdp_md);
+
+impl Context for Xdp {
+    const SOCKET_BUFFER: bool = false;
+
+    #[inline(always)]
+    fn data(self) -> usize {
+        // SAFETY: the kernel's context is valid for the whole run.
+        unsafe { (*self.0).data as usize }
+    }
+
+    #[inline(always)]
+    fn data_end(self) -> usize {
+        // SAFETY: as above.
+        unsafe { (*self.0).data_end as usize }
+    }
+
+    #[inline(always)]
+    fn length(self) -> u32 {
+        // SAFETY: as above.
+        unsafe { bpf_xdp_get_buff_len(self.0) as u32 }
+    }
+
+    #[inline(always)]
+    fn tags(self) -> u32 {
+        0
+    }
+
+    #[inline(always)]
+    fn segments(self) -> (u32, u32) {
+        (0, 0)
+    }
+
+    #[inline(always)]
+    fn load(self, offset: u32, to: *mut u8, bytes: u32) -> bool {
+        // SAFETY: `to` has room for `bytes`; the helper checks the offset.
+        unsafe { bpf_xdp_load_bytes(self.0, offset, to.cast::<c_void>(), bytes) == 0 }
+    }
+
+    #[inline(always)]
+    fn parse_linear(self, length: u32, packet: &mut Packet, quoted: &mut Packet) -> u32 {
+        sg_parse_xdp(self.0, length, packet, quoted)
+    }
+
+    #[inline(always)]
+    fn parse_copied(self, length: u32, packet: &mut Packet, quoted: &mut Packet) -> u32 {
+        sg_parse_xdp_copied(self.0, length, packet, quoted)
+    }
+}
+
+/// A socket buffer.
+#[derive(Clone, Copy)]
+pub(crate) struct Skb(pub(crate) *mut __sk_buff);
+
+impl Context for Skb {
+    const SOCKET_BUFFER: bool = true;
+
+    #[inline(always)]
+    fn data(self) -> usize {
+        // SAFETY: the kernel's context is valid for the whole run.
+        unsafe { (*self.0).data as usize }
+    }
+
+    #[inline(always)]
+    fn data_end(self) -> usize {
+        // SAFETY: as above.
+        unsafe { (*self.0).data_end as usize }
+    }
+
+    #[inline(always)]
+    fn length(self) -> u32 {
+        // SAFETY: as above.
+        unsafe { (*self.0).len }
+    }
+
+    #[inline(always)]
+    fn tags(self) -> u32 {
+        // SAFETY: as above.
+        unsafe { (*self.0).vlan_present & 1 }
+    }
+
+    #[inline(always)]
+    fn segments(self) -> (u32, u32) {
+        // SAFETY: as above.
+        unsafe { ((*self.0).gso_size, (*self.0).gso_segs) }
+    }
+
+    #[inline(always)]
+    fn load(self, offset: u32, to: *mut u8, bytes: u32) -> bool {
+        // SAFETY: `to` has room for `bytes`; the helper checks the offset.
+        unsafe {
+            bpf_skb_load_bytes(self.0.cast::<c_void>(), offset, to.cast::<c_void>(), bytes) == 0
+        }
+    }
+
+    #[inline(always)]
+    fn parse_linear(self, length: u32, packet: &mut Packet, quoted: &mut Packet) -> u32 {
+        sg_parse_skb(self.0, length, packet, quoted)
+    }
+
+    #[inline(always)]
+    fn parse_copied(self, length: u32, packet: &mut Packet, quoted: &mut Packet) -> u32 {
+        sg_parse_skb_copied(self.0, length, packet, quoted)
+    }
+}
+
+/// The same value, of which the verifier knows nothing: it does not relate the two exclusive ors
+/// with a value that it does not know.
+#[inline(always)]
+pub(crate) fn settle(value: u32, unknown: u32) -> u32 {
+    hint::black_box(value ^ unknown) ^ unknown
+}
+
+/// Access to the linear part where it lies.
+pub(crate) struct Linear<C> {
+    context: C,
+    data: usize,
+    data_end: usize,
+    length: u32,
+}
+
+impl<C: Context> Linear<C> {
+    #[inline(always)]
+    pub(crate) fn new(context: C, length: u32) -> Self {
+        Self { context, data: context.data(), data_end: context.data_end(), length }
+    }
+}
+
+impl<C: Context> Frame for Linear<C> {
+    type View<const N: usize> = Pointer;
+
+    #[inline(always)]
+    fn length(&self) -> u32 {
+        self.length
+    }
+
+    #[inline(always)]
+    fn is_socket_buffer(&self) -> bool {
+        C::SOCKET_BUFFER
+    }
+
+    #[inline(always)]
+    fn tags_taken_off(&self) -> u32 {
+        self.context.tags()
+    }
+
+    #[inline(always)]
+    fn settle(&self, value: u32) -> u32 {
+        settle(value, self.length)
+    }
+
+    #[inline(always)]
+    fn repeat<S, F>(&self, times: u32, state: &mut S, step: F)
+    where
+        F: Fn(&Self, &mut S) -> bool + Copy,
+    {
+        repeat(self, times, state, step);
+    }
+
+    #[inline(always)]
+    fn view<const N: usize>(&self, offset: u32) -> Option<Pointer> {
+        // The compiler may not know more of the offset than the verifier does, or it drops the
+        // comparison that the verifier wants; nor may it compare anything but this pointer.
+        let offset = hint::black_box(offset);
+        if offset > MAX_OFFSET {
+            return None;
+        }
+        let start = hint::black_box(self.data + offset as usize);
+        if start + N > self.data_end {
+            return None;
+        }
+        Some(Pointer(start as *const u8))
+    }
+}
+
+/// Bytes of the linear part, whose bounds [`Linear::view`] compared.
+pub(crate) struct Pointer(*const u8);
+
+impl View for Pointer {
+    #[inline(always)]
+    fn u8(&self, at: usize) -> u8 {
+        // SAFETY: inside the bounds that were compared when the view was made.
+        unsafe { self.0.add(at).read() }
+    }
+
+    #[inline(always)]
+    fn u16(&self, at: usize) -> u16 {
+        // SAFETY: as above.
+        u16::from_be(unsafe { self.0.add(at).cast::<u16>().read_unaligned() })
+    }
+
+    #[inline(always)]
+    fn u32(&self, at: usize) -> u32 {
+        // SAFETY: as above.
+        u32::from_be(unsafe { self.0.add(at).cast::<u32>().read_unaligned() })
+    }
+
+    #[inline(always)]
+    fn u64(&self, at: usize) -> u64 {
+        // SAFETY: as above.
+        u64::from_be(unsafe { self.0.add(at).cast::<u64>().read_unaligned() })
+    }
+}
+
+/// Access to every byte of a frame, by copying.
+pub(crate) struct Copied<C> {
+    context: C,
+    length: u32,
+}
+
+impl<C: Context> Copied<C> {
+    #[inline(always)]
+    pub(crate) fn new(context: C, length: u32) -> Self {
+        Self { context, length }
+    }
+}
+
+impl<C: Context> Frame for Copied<C> {
+    type View<const N: usize> = [u8; N];
+
+    #[inline(always)]
+    fn length(&self) -> u32 {
+        self.length
+    }
+
+    #[inline(always)]
+    fn is_socket_buffer(&self) -> bool {
+        C::SOCKET_BUFFER
+    }
+
+    #[inline(always)]
+    fn tags_taken_off(&self) -> u32 {
+        self.context.tags()
+    }
+
+    #[inline(always)]
+    fn settle(&self, value: u32) -> u32 {
+        settle(value, self.length)
+    }
+
+    #[inline(always)]
+    fn repeat<S, F>(&self, times: u32, state: &mut S, step: F)
+    where
+        F: Fn(&Self, &mut S) -> bool + Copy,
+    {
+        repeat(self, times, state, step);
+    }
+
+    #[inline(always)]
+    fn view<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        if self.context.load(offset, bytes.as_mut_ptr(), N as u32) { Some(bytes) } else { None }
+    }
+}

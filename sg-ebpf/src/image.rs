@@ -1,0 +1,111 @@
+//! Images in their maps.
+
+use sg_common::classifier::{Decision, Image, Kind, lookup};
+use sg_common::packet::Address;
+use sg_common::tables::IMAGE_CLASSES;
+
+use crate::frame::settle;
+use crate::maps::{SG_IMAGES_0, SG_IMAGES_1, SG_IMAGES_2, SG_IMAGES_3, SG_IMAGES_4, SG_IMAGES_5};
+use crate::repeat::repeat;
+
+/// What [`sg_classify`] returns where there is no image; no decision has this slot.
+const NO_IMAGE: u64 = 0x0000_0000_ffff_fff0;
+
+/// The value of an inner map.
+#[derive(Clone, Copy)]
+struct Value {
+    base: *const u8,
+    /// Its size, a power of two, less eight: what the compiler knows of an offset's lowest bits must
+    /// not let it drop a mask that the verifier needs.
+    ///
+    /// A full word, since old verifiers forget what they know of half of one that is put on the stack.
+    mask: u64,
+    /// Of which the verifier knows nothing.
+    unknown: u64,
+}
+
+impl Image for Value {
+    #[inline(always)]
+    fn u32_at(&self, offset: u32) -> u32 {
+        // SAFETY: the mask keeps the word inside the value, which is never written once a packet
+        // can see it.
+        unsafe {
+            self.base
+                .add(((u64::from(offset) & self.mask) + u64::from(offset & 4)) as usize)
+                .cast::<u32>()
+                .read_volatile()
+        }
+    }
+
+    #[inline(always)]
+    fn u64_at(&self, offset: u32) -> u64 {
+        // SAFETY: as above.
+        unsafe {
+            self.base.add((u64::from(offset) & self.mask) as usize).cast::<u64>().read_volatile()
+        }
+    }
+
+    #[inline(always)]
+    fn settle(&self, value: u32) -> u32 {
+        settle(value, self.unknown as u32)
+    }
+
+    #[inline(always)]
+    fn repeat<S, F>(&self, times: u32, state: &mut S, step: F)
+    where
+        F: Fn(&Self, &mut S) -> bool + Copy,
+    {
+        repeat(self, times, state, step);
+    }
+}
+
+/// What the image in `slot` decides; `None` if there is none.
+#[inline(always)]
+pub(crate) fn decide(
+    slot: u32,
+    family: u8,
+    peer: &Address,
+    kind: Kind,
+    key: u16,
+) -> Option<Decision> {
+    let asked = u32::from(family) << 24 | (kind as u32) << 16 | u32::from(key);
+    let decision = sg_classify(slot, asked, peer.high, peer.low);
+    if decision == NO_IMAGE { None } else { Some(Decision(decision)) }
+}
+
+/// `asked` holds family, kind and key in 8, 8 and 16 bits.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn sg_classify(slot: u32, asked: u32, high: u64, low: u64) -> u64 {
+    let place = slot & 0xffff;
+    let [c0, c1, c2, c3, c4, c5] = IMAGE_CLASSES;
+    match slot >> 16 {
+        0 => SG_IMAGES_0
+            .get_value(place, &0)
+            .map_or(NO_IMAGE, |value| look(value.as_ptr().cast(), c0 - 8, asked, high, low)),
+        1 => SG_IMAGES_1
+            .get_value(place, &0)
+            .map_or(NO_IMAGE, |value| look(value.as_ptr().cast(), c1 - 8, asked, high, low)),
+        2 => SG_IMAGES_2
+            .get_value(place, &0)
+            .map_or(NO_IMAGE, |value| look(value.as_ptr().cast(), c2 - 8, asked, high, low)),
+        3 => SG_IMAGES_3
+            .get_value(place, &0)
+            .map_or(NO_IMAGE, |value| look(value.as_ptr().cast(), c3 - 8, asked, high, low)),
+        4 => SG_IMAGES_4
+            .get_value(place, &0)
+            .map_or(NO_IMAGE, |value| look(value.as_ptr().cast(), c4 - 8, asked, high, low)),
+        5 => SG_IMAGES_5
+            .get_value(place, &0)
+            .map_or(NO_IMAGE, |value| look(value.as_ptr().cast(), c5 - 8, asked, high, low)),
+        _ => NO_IMAGE,
+    }
+}
+
+/// The lookup, once in the object: the verifier walks it for each class with that class's mask.
+#[inline(never)]
+fn look(base: *const u8, mask: u32, asked: u32, high: u64, low: u64) -> u64 {
+    let (v6, kind, key) = (asked >> 24 != 4, asked >> 16 & 0xff, asked & 0xffff);
+    let image = Value { base, mask: u64::from(mask), unknown: low };
+    lookup(&image, v6, high, low, kind, key).0
+}

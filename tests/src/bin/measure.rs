@@ -1,0 +1,137 @@
+//! Measures what users wait for: attaching and applying, one rule more, a large policy, and the
+//! throughput of a TCP stream with and without the filter.
+//!
+//! `cargo run --release --package sg-tests --bin measure` on a quiet machine, as root. Times are of
+//! whole processes; each figure is the median of its runs, with the smallest and largest.
+
+use std::fmt::Write as _;
+use std::io::{Read, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use sg_tests::namespace::Namespace;
+use sg_tests::net::{Net, host, peer};
+
+/// Runs of each figure that takes a process.
+const RUNS: usize = 11;
+/// Pairs of throughput measurements.
+const PAIRS: usize = 9;
+/// How long a stream is measured.
+const STREAM: Duration = Duration::from_secs(1);
+
+/// A policy of so many rules, each with a CIDR and ports of its own, on `nic0`.
+fn policy(rules: u32) -> String {
+    let mut text = String::from("[interfaces.nic0]\ngroups = [\"g\"]\n[groups.g]\n");
+    for rule in 0..rules {
+        let port = 1024 + rule % 60_000;
+        let (a, b, c) = (rule >> 16 & 255, rule >> 8 & 255, rule & 255);
+        let _ = write!(
+            text,
+            "[[groups.g.ingress]]\nprotocol = \"tcp\"\nport = {port}\ncidr = \"20.{a}.{b}.{c}\"\n"
+        );
+    }
+    text
+}
+
+fn seconds(work: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    work();
+    start.elapsed().as_secs_f64()
+}
+
+/// Median, smallest and largest.
+fn spread(mut values: Vec<f64>) -> (f64, f64, f64) {
+    values.sort_by(f64::total_cmp);
+    let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+    (at(values.len() / 2), at(0), at(values.len().saturating_sub(1)))
+}
+
+fn report(what: &str, unit: &str, values: Vec<f64>) {
+    let (median, low, high) = spread(values);
+    println!("{what:<58} {median:>9.2} {unit} ({low:.2} to {high:.2})");
+}
+
+/// Gigabits a second of one TCP stream.
+fn stream(server: &Namespace, client: &Namespace, address: SocketAddr) -> f64 {
+    let listener = server.run(|| TcpListener::bind(address)).expect("listen");
+    let receiver = server.spawn(move || {
+        let Ok((mut stream, _)) = listener.accept() else { return 0.0 };
+        let mut buffer = vec![0; 1 << 17];
+        let (start, mut bytes) = (Instant::now(), 0_usize);
+        while let Ok(count @ 1..) = stream.read(&mut buffer) {
+            bytes += count;
+        }
+        bytes as f64 * 8.0 / start.elapsed().as_secs_f64() / 1e9
+    });
+    client.run(|| {
+        let mut stream = TcpStream::connect(address).expect("connect");
+        let (buffer, start) = (vec![0; 1 << 17], Instant::now());
+        while start.elapsed() < STREAM {
+            stream.write_all(&buffer).expect("send");
+        }
+    });
+    receiver.join().expect("receiver")
+}
+
+fn processes() {
+    let mut first = Vec::new();
+    for _ in 0..RUNS {
+        let net = Net::new();
+        let file = net.sg.file("ten.toml", policy(10));
+        let line = format!("apply -f {}", file.display());
+        first.push(1e3 * seconds(|| drop(net.sg.run(&line).ok())));
+    }
+    report("attach and first apply of 10 rules", "ms", first);
+
+    for rules in [1000, 100_000] {
+        let net = Net::new();
+        let file = net.sg.file("many.toml", policy(rules));
+        let line = format!("apply -f {}", file.display());
+        report(
+            &format!("attach and first apply of {rules} rules"),
+            "ms",
+            vec![1e3 * seconds(|| drop(net.sg.run(&line).ok()))],
+        );
+        let mut added = Vec::new();
+        for port in 1..=RUNS {
+            let line = format!("rule add g ingress --protocol udp --port {port} --cidr any");
+            added.push(1e3 * seconds(|| drop(net.sg.run(&line).ok())));
+        }
+        report(&format!("one rule added to {rules}"), "ms", added);
+    }
+}
+
+fn throughput() {
+    let net = Net::new();
+    let web = "[interfaces.nic0]\ngroups = [\"g\"]\n[groups.g]\n[[groups.g.ingress]]\nprotocol = \"tcp\"\nport = 5201\n";
+    for (what, to_host) in [("TCP stream to the host", true), ("TCP stream from the host", false)] {
+        let (mut without, mut with, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..PAIRS {
+            let measure = || {
+                if to_host {
+                    stream(&net.host, net.peer(), host(5201))
+                } else {
+                    stream(net.peer(), &net.host, peer(5201))
+                }
+            };
+            let bare = measure();
+            net.sg.apply(web).ok();
+            let filtered = measure();
+            net.sg.run("detach nic0").ok();
+            without.push(bare);
+            with.push(filtered);
+            ratios.push(filtered / bare);
+        }
+        report(&format!("{what}, no filter"), "Gbit/s", without);
+        report(&format!("{what}, hook auto"), "Gbit/s", with);
+        report(&format!("{what}, with over without"), "", ratios);
+    }
+}
+
+fn main() {
+    if !sg_tests::is_root() {
+        std::process::exit(1);
+    }
+    processes();
+    throughput();
+}

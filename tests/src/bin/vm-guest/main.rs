@@ -1,0 +1,53 @@
+//! Runs as root of a virtual machine with an older kernel, and checks there what depends on the
+//! kernel, and interfaces of kinds that the host's may lack. `tests/kernels.rs` boots it.
+//!
+//! Prints a line for each check; the exit status is the number of checks that failed.
+
+mod datapath;
+mod filter;
+
+use std::panic::catch_unwind;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+
+/// A check and what it claims. It fails by its result or by a panic.
+type Check = (&'static str, fn() -> Result<()>);
+
+const CHECKS: &[Check] = &[
+    ("images of every size class are placed, many at a time", datapath::place_images),
+    ("every program loads and attaches, at every hook", datapath::attach),
+    ("allowed services work and others do not, at every hook", filter::services),
+];
+
+/// Checks that take minutes under emulation: run where the initramfs holds [`EVERY_CHECK`].
+const MORE: &[Check] = &[
+    ("rules change live, and nothing is left after a detach", filter::changes),
+    ("the filter comes back after its pins are lost", filter::restore),
+    ("tagged frames are judged by the parent and by the VLAN device", filter::vlan),
+    ("a bond is filtered, its ports are refused", filter::bond),
+    ("VRF devices are refused, their ports are filtered", filter::vrf),
+    ("devices without an Ethernet header are filtered", filter::tunnels),
+];
+
+/// Mark of a guest that runs [`MORE`] too.
+const EVERY_CHECK: &str = "/every-check";
+
+fn main() -> ExitCode {
+    let mut failed = 0;
+    let more = if std::path::Path::new(EVERY_CHECK).exists() { MORE } else { &[] };
+    for (claim, check) in CHECKS.iter().chain(more) {
+        let start = Instant::now();
+        // The panic itself was printed where it happened.
+        let result = catch_unwind(check).unwrap_or_else(|_| Err(anyhow::anyhow!("panicked")));
+        match result {
+            Ok(()) => println!("ok: {claim} ({} ms)", start.elapsed().as_millis()),
+            Err(error) => {
+                failed += 1;
+                println!("FAILED: {claim}: {error:#}");
+            }
+        }
+    }
+    ExitCode::from(failed)
+}
