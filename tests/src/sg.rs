@@ -25,9 +25,10 @@ const DEADLINE: Duration = Duration::from_secs(120);
 pub fn binary() -> PathBuf {
     std::env::var_os("SG_CTL").map_or_else(
         || {
-            let test = std::env::current_exe().expect("path of the running test");
-            let profile = test.ancestors().nth(2).expect("tests run in target/<profile>/deps");
-            profile.join("sg-ctl-faults")
+            // Tests run in `target/<profile>/deps`, programs in `target/<profile>`.
+            let running = std::env::current_exe().expect("path of the running test");
+            let mut places = running.ancestors().skip(1).take(2).map(|at| at.join("sg-ctl-faults"));
+            places.find(|path| path.exists()).expect("sg-ctl-faults beside the running test")
         },
         PathBuf::from,
     )
