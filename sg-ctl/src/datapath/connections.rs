@@ -13,6 +13,7 @@ use sg_common::word::Word;
 
 use super::error::{DatapathError, io_context};
 use super::kernel::{Kernel, monotonic_seconds};
+use super::mapped::Mapped;
 use super::maps::Maps;
 use super::sockets::{Connection, connections};
 use crate::compile::Image;
@@ -28,13 +29,31 @@ pub struct SeedRules {
     pub egress: Arc<Image>,
 }
 
-impl Table for Maps {
+/// The connection table of the kernel, mapped.
+struct MappedTable {
+    seed: u64,
+    buckets: Mapped<[u64; 8]>,
+    entries: Mapped<[u64; 8]>,
+}
+
+impl MappedTable {
+    fn of(maps: &Maps) -> Result<Self, DatapathError> {
+        let control = maps.control.get(0);
+        Ok(Self {
+            seed: control.hash_seed,
+            buckets: maps.buckets.map()?,
+            entries: maps.connections.map()?,
+        })
+    }
+}
+
+impl Table for MappedTable {
     fn seed(&self) -> u64 {
-        self.control.get(0).hash_seed
+        self.seed
     }
 
     fn buckets(&self) -> u32 {
-        self.control.get(0).buckets
+        self.buckets.len()
     }
 
     fn bucket(&self, bucket: u32) -> Option<&[Word; WORDS]> {
@@ -45,7 +64,7 @@ impl Table for Maps {
 
     fn entry(&self, entry: u32) -> Option<&[Word; WORDS]> {
         // SAFETY: as above.
-        self.connections.pointer(entry).map(|at| unsafe { at.cast().as_ref() })
+        self.entries.pointer(entry).map(|at| unsafe { at.cast().as_ref() })
     }
 }
 
@@ -94,11 +113,13 @@ impl Kernel {
     ) -> Result<Vec<String>, DatapathError> {
         let Some(maps) = self.maps().filter(|_| !rules.is_empty()) else { return Ok(Vec::new()) };
         let open = connections().map_err(io_context("list", Path::new("the sockets")))?;
-        let now = monotonic_seconds();
-        let mut without = 0;
-        for entry in open.iter().flat_map(|one| rules.iter().filter_map(|r| needed(r, one))) {
-            without += u64::from(!seed(maps, timeouts, &entry, now));
+        let needed: Vec<Seed> =
+            open.iter().flat_map(|one| rules.iter().filter_map(|r| needed(r, one))).collect();
+        if needed.is_empty() {
+            return Ok(Vec::new());
         }
+        let (table, now) = (MappedTable::of(maps)?, monotonic_seconds());
+        let without = needed.iter().filter(|entry| !seed(&table, timeouts, entry, now)).count();
         if without == 0 {
             return Ok(Vec::new());
         }
@@ -108,14 +129,15 @@ impl Kernel {
     }
 
     /// Connections that the table holds.
-    #[must_use]
-    pub fn connections(&self) -> u64 {
-        let Some(maps) = self.maps() else { return 0 };
-        let now = monotonic_seconds();
-        let lives = |word: &Word| Place(word.load()).lives(now);
-        (0..maps.buckets())
-            .filter_map(|bucket| maps.bucket(bucket))
-            .map(|words| words.iter().filter(|word| lives(word)).count() as u64)
-            .sum()
+    ///
+    /// # Errors
+    /// Where the table cannot be mapped.
+    pub fn connections(&self) -> Result<u64, DatapathError> {
+        let Some(maps) = self.maps() else { return Ok(0) };
+        let (buckets, now) = (maps.buckets.map()?, monotonic_seconds());
+        let lines = (0..buckets.len()).map(|bucket| buckets.get(bucket));
+        Ok(lines
+            .map(|line| line.iter().filter(|word| Place(**word).lives(now)).count() as u64)
+            .sum())
     }
 }

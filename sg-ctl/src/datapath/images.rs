@@ -1,5 +1,6 @@
 //! Images in the kernel: made, filled, and put into their places of the outer maps.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::thread;
@@ -41,25 +42,23 @@ impl Maps {
     /// Makes images and puts each into its place. Returns after a grace period that began after
     /// the call, if there was at least one.
     pub(super) fn place_images(&self, images: &[(u32, &[u8])]) -> Result<(), DatapathError> {
-        for class in 0..IMAGE_CLASSES.len() as u32 {
-            let mut places = Vec::new();
-            let mut maps = Vec::new();
-            for (slot, bytes) in images {
-                let (of, place) = split_slot(*slot);
-                if of == class {
-                    debug_assert_eq!(image_slot(of, place), *slot);
-                    places.push(place);
-                    maps.push(make(class, bytes)?);
-                }
+        let mut classes: Vec<(&OwnedFd, Vec<u32>, Vec<OwnedFd>)> =
+            self.images.iter().map(|outer| (outer, Vec::new(), Vec::new())).collect();
+        for (slot, bytes) in images {
+            let (class, place) = split_slot(*slot);
+            debug_assert_eq!(image_slot(class, place), *slot);
+            if let Some((_, places, maps)) = classes.get_mut(class as usize) {
+                places.push(place);
+                maps.push(make(class, bytes)?);
             }
-            let Some(outer) = self.images.get(class as usize).filter(|_| !places.is_empty()) else {
-                continue;
-            };
-            let fds: Vec<BorrowedFd<'_>> = maps.iter().map(AsFd::as_fd).collect();
-            place_all(outer.as_fd(), &places, &fds)
-                .map_err(io_context("place images in", Path::new("the image maps")))?;
         }
-        Ok(())
+        classes.retain(|(_, places, _)| !places.is_empty());
+        // The classes wait for their grace periods side by side.
+        side_by_side(classes.iter(), |(outer, places, maps)| {
+            let fds: Vec<BorrowedFd<'_>> = maps.iter().map(AsFd::as_fd).collect();
+            place_all(outer.as_fd(), places, &fds)
+        })
+        .map_err(io_context("place images in", Path::new("the image maps")))
     }
 
     /// Waits until no packet that entered before the call is being judged any more.
@@ -73,11 +72,7 @@ impl Maps {
     }
 }
 
-fn place_all(
-    outer: BorrowedFd<'_>,
-    places: &[u32],
-    maps: &[BorrowedFd<'_>],
-) -> std::io::Result<()> {
+fn place_all(outer: BorrowedFd<'_>, places: &[u32], maps: &[BorrowedFd<'_>]) -> io::Result<()> {
     if let ([place], [map]) = (places, maps) {
         return sys::place_map(outer, *place, *map);
     }
@@ -87,21 +82,24 @@ fn place_all(
     // Each write waits for a grace period of its own; side by side they wait for the same ones.
     const THREADS: usize = 64;
     let share = places.len().div_ceil(THREADS).max(1);
+    side_by_side(places.chunks(share).zip(maps.chunks(share)), |(places, maps)| {
+        places.iter().zip(*maps).try_for_each(|(place, map)| sys::place_map(outer, *place, *map))
+    })
+}
+
+/// Does some work for each item, in a thread for each if there are several.
+fn side_by_side<T: Send + Sync>(
+    items: impl ExactSizeIterator<Item = T>,
+    work: impl Fn(&T) -> io::Result<()> + Sync,
+) -> io::Result<()> {
+    if items.len() == 1 {
+        return items.into_iter().try_for_each(|item| work(&item));
+    }
+    let work = &work;
     thread::scope(|scope| {
-        let threads: Vec<_> = places
-            .chunks(share)
-            .zip(maps.chunks(share))
-            .map(|(places, maps)| {
-                scope.spawn(move || {
-                    places
-                        .iter()
-                        .zip(maps)
-                        .try_for_each(|(place, map)| sys::place_map(outer, *place, *map))
-                })
-            })
-            .collect();
+        let threads: Vec<_> = items.map(|item| scope.spawn(move || work(&item))).collect();
         threads.into_iter().try_for_each(|thread| {
-            thread.join().unwrap_or_else(|_| Err(std::io::Error::other("a thread ended early")))
+            thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread ended early")))
         })
     })
 }

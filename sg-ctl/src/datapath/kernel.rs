@@ -131,11 +131,14 @@ impl Kernel {
         }
     }
 
-    /// Opens again what is pinned by now: another process may have made or removed it since.
+    /// Opens again what is pinned by now, if another process made or removed it since.
     ///
     /// # Errors
     /// As [`Kernel::open`].
     pub fn reopen(&mut self) -> Result<(), DatapathError> {
+        if self.maps.as_ref().is_some_and(Maps::is_current) {
+            return Ok(());
+        }
         let directory = std::mem::take(&mut self.directory);
         *self = if bpffs::is_mounted(&directory) {
             Self::open(&directory)?

@@ -22,10 +22,38 @@ pub(super) struct Maps {
     pub(super) settings: Mapped<Settings>,
     pub(super) rule_counters: Mapped<RuleCounter>,
     pub(super) reason_counters: Mapped<Counter>,
-    pub(super) buckets: Mapped<[u64; 8]>,
-    pub(super) connections: Mapped<[u64; 8]>,
+    pub(super) buckets: Pinned,
+    pub(super) connections: Pinned,
     pub(super) images: Vec<OwnedFd>,
     shards: u32,
+    /// Kernel's identifier of the control map, by which a set is known again.
+    id: u32,
+}
+
+/// An array of 64-byte lines that is open and not mapped: mapping the connection table takes
+/// milliseconds, and few changes look at it.
+#[derive(Debug)]
+pub(super) struct Pinned {
+    fd: OwnedFd,
+    path: PathBuf,
+    len: u32,
+}
+
+impl Pinned {
+    fn open(path: PathBuf) -> Result<Self, DatapathError> {
+        let fd = open(&path)?;
+        let len = array_of::<[u64; 8]>(&fd, &path)?;
+        Ok(Self { fd, path, len })
+    }
+
+    /// Maps all of it.
+    pub(super) fn map(&self) -> Result<Mapped<[u64; 8]>, DatapathError> {
+        Mapped::new(self.fd.as_fd(), self.len).map_err(io_context("map", &self.path))
+    }
+
+    fn bytes(&self) -> usize {
+        self.len as usize * 64
+    }
 }
 
 /// Shards of the counters on a host with so many possible CPUs: one each, up to the bound.
@@ -84,15 +112,22 @@ fn open(path: &Path) -> Result<OwnedFd, DatapathError> {
     sys::get(path).map_err(io_context("open the pinned map", path))
 }
 
-fn map_array<T: bytemuck::Pod>(fd: &OwnedFd, path: &Path) -> Result<Mapped<T>, DatapathError> {
+/// Length of an array that can be mapped as values of `T`.
+fn array_of<T>(fd: &OwnedFd, path: &Path) -> Result<u32, DatapathError> {
     let shape = sys::map_shape(fd.as_fd()).map_err(io_context("ask for the shape of", path))?;
     let same = shape.kind == MAP_TYPE_ARRAY
         && shape.value_size as usize == size_of::<T>()
         && shape.flags & F_MMAPABLE != 0;
-    if !same {
-        return Err(DatapathError::ForeignPin { path: path.to_owned() });
-    }
-    Mapped::new(fd.as_fd(), shape.entries).map_err(io_context("map", path))
+    if same { Ok(shape.entries) } else { Err(DatapathError::ForeignPin { path: path.to_owned() }) }
+}
+
+fn map_array<T: bytemuck::Pod>(fd: &OwnedFd, path: &Path) -> Result<Mapped<T>, DatapathError> {
+    let len = array_of::<T>(fd, path)?;
+    Mapped::new(fd.as_fd(), len).map_err(io_context("map", path))
+}
+
+fn map_id(fd: &OwnedFd, path: &Path) -> Result<u32, DatapathError> {
+    sys::map_id(fd.as_fd()).map_err(io_context("ask for the identifier of", path))
 }
 
 impl Maps {
@@ -181,14 +216,17 @@ impl Maps {
             })
             .collect::<Result<_, _>>()?;
         let rule_counters: Mapped<RuleCounter> = one(directory, pin::RULE_COUNTERS)?;
+        let control_path = directory.join(pin::CONTROL);
+        let control = open(&control_path)?;
         Ok(Self {
             directory: directory.to_owned(),
-            control: one(directory, pin::CONTROL)?,
+            id: map_id(&control, &control_path)?,
+            control: map_array(&control, &control_path)?,
             entries: one(directory, pin::DIRECTORY)?,
             settings: one(directory, pin::SETTINGS)?,
             reason_counters: one(directory, pin::REASON_COUNTERS)?,
-            buckets: one(directory, pin::BUCKETS)?,
-            connections: one(directory, pin::CONNECTIONS)?,
+            buckets: Pinned::open(directory.join(pin::BUCKETS))?,
+            connections: Pinned::open(directory.join(pin::CONNECTIONS))?,
             shards: rule_counters.len() / RULE_SLOTS,
             rule_counters,
             images,
@@ -209,6 +247,12 @@ impl Maps {
             }
         }
         Ok(())
+    }
+
+    /// Whether what is pinned now is still this set. Where that cannot be told, it is not.
+    pub(super) fn is_current(&self) -> bool {
+        let path = self.directory.join(pin::CONTROL);
+        open(&path).and_then(|fd| map_id(&fd, &path)).is_ok_and(|id| id == self.id)
     }
 
     /// Path of the pin of a map.

@@ -220,6 +220,12 @@ pub(super) fn map_shape(fd: BorrowedFd<'_>) -> io::Result<MapShape> {
     })
 }
 
+/// The kernel's identifier of an open map; none is given twice.
+pub(super) fn map_id(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    let info: MapInfo = info(fd)?;
+    Ok(info.id)
+}
+
 /// What a BPF link is attached to. For XDP and TCX links the word after the header is the index
 /// of the device, 0 once the device is gone.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]

@@ -81,7 +81,7 @@ impl Host {
             prefix_entries: state.policy.prefix_lists.values().map(|l| l.entries.len()).sum(),
             image_bytes: slots.into_iter().map(slot_bytes).sum(),
             map_bytes: self.kernel().map_bytes(),
-            connections: self.kernel().connections(),
+            connections: self.kernel().connections()?,
             connections_max: u64::from(
                 self.kernel().conntrack_max().unwrap_or(state.policy.options.conntrack_max),
             ),
