@@ -13,6 +13,10 @@ use super::error::DatapathError;
 /// Where named network namespaces lie (`ip-netns(8)`).
 const NAMED: &str = "/run/netns";
 
+/// Inode of the first network namespace from kernel 6.18 on (`NET_NS_INIT_INO` of linux/nsfs.h;
+/// before, it was whatever number was free at boot).
+const FIRST: u64 = 0xefff_fff9;
+
 /// The network namespace of the calling thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Namespace {
@@ -74,7 +78,8 @@ pub fn current() -> io::Result<Namespace> {
     let same = |path: &Path| {
         fs::metadata(path).is_ok_and(|m| m.dev() == own.dev() && m.ino() == own.ino())
     };
-    if same(Path::new("/proc/1/ns/net")) {
+    // A hardened host may hide the first process.
+    if same(Path::new("/proc/1/ns/net")) || own.ino() == FIRST {
         return Ok(Namespace::Init);
     }
     let Ok(names) = fs::read_dir(NAMED) else { return Ok(Namespace::Unnamed) };

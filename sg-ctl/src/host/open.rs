@@ -38,7 +38,8 @@ fn directory(
         (None, Namespace::Init) => Ok(PathBuf::from(default)),
         (None, Namespace::Named(name)) => Ok(Path::new(default).join("netns").join(name)),
         (None, Namespace::Unnamed) => Err(refuse(
-            "this network namespace has no name, so it has no default directories",
+            "this network namespace is not that of process 1, or that one cannot be seen, and it has \
+             no name in /run/netns; so it has no default directories",
             "name it (`ip netns attach NAME PID`), or give both --state-dir and --bpffs",
         )),
     }
