@@ -1,6 +1,7 @@
 //! Builds the kernel programs and tells the library where their object is, as `SG_EBPF_OBJECT`.
 
 use std::env;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -25,6 +26,13 @@ fn main() -> ExitCode {
     }
     for name in ["SG_TOOLCHAIN_DIR", "XDG_CACHE_HOME", "PATH"] {
         println!("cargo:rerun-if-env-changed={name}");
+    }
+
+    // Tests that mount a file system are ignored without root.
+    println!("cargo:rustc-check-cfg=cfg(root)");
+    println!("cargo:rerun-if-env-changed=HOME");
+    if std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0) {
+        println!("cargo:rustc-cfg=root");
     }
 
     // One folder for all profiles, so that `core` is compiled for the kernel once: OUT_DIR is

@@ -1,8 +1,8 @@
 //! Fixtures of the integration tests: network namespaces joined by veth pairs, the program under
 //! test, real clients and servers, raw frames, and awaiting what they show.
 //!
-//! The tests are black boxes: they drive the command line and look at packets. They need root, and
-//! without it each says that it was skipped. Every fixture takes away what it made when it is
+//! The tests are black boxes: they drive the command line and look at packets. They need root; built
+//! without it they are ignored, which the test runner shows (`build.rs`). Every fixture takes away what it made when it is
 //! dropped, which a failing test does too; what a killed run left is swept by the next.
 
 pub mod foreign;
@@ -21,24 +21,3 @@ pub mod wire;
 
 /// The ingress hooks over which every table of expectations runs.
 pub const HOOKS: [&str; 3] = ["xdp", "xdp-generic", "tc"];
-
-/// Whether the process may make network namespaces; says so on standard error if it may not.
-#[must_use]
-pub fn is_root() -> bool {
-    // SAFETY: takes no argument and cannot fail.
-    let root = unsafe { libc::geteuid() } == 0;
-    if !root {
-        eprintln!("skipped: this test needs root");
-    }
-    root
-}
-
-/// Ends the test, saying so, where the process is not root.
-#[macro_export]
-macro_rules! needs_root {
-    () => {
-        if !$crate::is_root() {
-            return;
-        }
-    };
-}

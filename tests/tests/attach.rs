@@ -5,6 +5,7 @@ use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use sg_tests::HOOKS;
 use sg_tests::foreign::{Foreign, Place, programs};
 use sg_tests::namespace::Namespace;
 use sg_tests::net::{End, Net, at, host, peer, v4};
@@ -12,7 +13,6 @@ use sg_tests::report::{list, text};
 use sg_tests::services::{self, connect, tcp_works, udp_works};
 use sg_tests::sg::{self, Sg};
 use sg_tests::tun::Tun;
-use sg_tests::{HOOKS, needs_root};
 
 /// Nothing of the filter is on the interface, and nothing is pinned for it.
 #[track_caller]
@@ -25,8 +25,8 @@ fn nothing_attached(net: &Net, interface: &str) {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn what_cannot_be_filtered_is_refused_with_a_mend() {
-    needs_root!();
     let net = Net::new();
     let tun = Tun::create(&net.host, "can0");
     tun.set_link_type(280);
@@ -62,8 +62,8 @@ fn what_cannot_be_filtered_is_refused_with_a_mend() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn a_foreign_xdp_program_is_never_replaced() {
-    needs_root!();
     for hook in ["xdp", "xdp-generic"] {
         let net = Net::new();
         let foreign = Foreign::attach(&net.host, "nic0", Place::Xdp).unwrap();
@@ -81,8 +81,8 @@ fn a_foreign_xdp_program_is_never_replaced() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn an_old_kernel_is_refused_and_an_older_one_served() {
-    needs_root!();
     let net = Net::new();
     let _server = services::tcp_echo(&net.host, host(7));
     let _outside = services::tcp_echo(net.peer(), peer(7));
@@ -108,8 +108,8 @@ fn an_old_kernel_is_refused_and_an_older_one_served() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn without_rights_the_missing_one_is_named_and_files_can_be_checked() {
-    needs_root!();
     let sg = Sg::here();
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -151,8 +151,8 @@ fn without_rights_the_missing_one_is_named_and_files_can_be_checked() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn programs_of_others_neither_end_nor_open_the_filter() {
-    needs_root!();
     let net = Net::new();
     let _server = services::tcp_echo(net.peer(), peer(7));
     net.sg.run("group create g --no-default-egress").ok();
@@ -172,8 +172,8 @@ fn programs_of_others_neither_end_nor_open_the_filter() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn a_filter_follows_its_device_through_a_rename() {
-    needs_root!();
     for hook in HOOKS {
         let net = Net::new();
         let _server = services::tcp_echo(&net.host, host(7));
@@ -201,8 +201,8 @@ fn a_filter_follows_its_device_through_a_rename() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn an_index_used_again_inherits_nothing() {
-    needs_root!();
     for hook in HOOKS {
         let net = Net::new();
         net.sg.run("group create g").ok();
@@ -234,8 +234,8 @@ fn an_index_used_again_inherits_nothing() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn a_device_that_comes_back_is_filtered_again_by_restore() {
-    needs_root!();
     let net = Net::new();
     net.sg.run("group create g").ok();
     net.sg.run("attach nic0 --group g").ok();
@@ -248,8 +248,8 @@ fn a_device_that_comes_back_is_filtered_again_by_restore() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn equal_indexes_in_two_namespaces_have_their_own_policies() {
-    needs_root!();
     let nets = [Net::new(), Net::new()];
     assert_eq!(nets[0].host.index("nic0"), nets[1].host.index("nic0"));
     for (net, port) in nets.iter().zip([7, 8]) {
@@ -264,8 +264,8 @@ fn equal_indexes_in_two_namespaces_have_their_own_policies() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn the_mtu_stays_free_and_large_frames_are_judged() {
-    needs_root!();
     for hook in HOOKS {
         let net = Net::new();
         net.sg.apply(&format!(
@@ -313,8 +313,8 @@ fn under_ssh(net: &Net, connection: &str, line: &str) -> sg::Answer {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn the_operators_own_connection_is_not_cut_unasked() {
-    needs_root!();
     let net = Net::new();
     let _server = services::tcp_echo(&net.host, host(22));
     let mut stream = connect(net.peer(), host(22)).unwrap();
@@ -340,8 +340,8 @@ fn the_operators_own_connection_is_not_cut_unasked() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn pins_that_would_vanish_with_the_command_are_refused() {
-    needs_root!();
     let net = Net::new();
     let own = Sg::here();
     let mut command = Command::new("ip");
@@ -353,8 +353,8 @@ fn pins_that_would_vanish_with_the_command_are_refused() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn both_families_apply_where_one_is_switched_off() {
-    needs_root!();
     let net = Net::new();
     net.host.sysctl("net/ipv6/conf/all/disable_ipv6", "1");
     let _server = services::tcp_echo(&net.host, host(7));

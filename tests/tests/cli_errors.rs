@@ -1,7 +1,6 @@
 //! Bad input of every kind: a clear error, the right exit code, nothing changed.
 
 use sg_tests::namespace::Namespace;
-use sg_tests::needs_root;
 use sg_tests::report::list;
 use sg_tests::sg::{Answer, Sg};
 
@@ -159,7 +158,11 @@ fn what_is_not_built_yet_is_refused_by_name() {
         check("policy.toml", text).refuses(&["established"]);
     }
     check("policy.toml", "[options]\nestablished = \"recheck\"\n").ok();
-    needs_root!();
+}
+
+#[test]
+#[cfg_attr(not(root), ignore = "needs root")]
+fn what_is_not_built_yet_is_refused_on_a_host_too() {
     let (sg, _namespace) = a_host();
     let policy = "[groups.g]\n";
     sg.run_with("apply -f -", policy).ok();
@@ -179,8 +182,8 @@ fn names_and_texts_have_limits() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn lists_from_the_internet_are_read_with_their_flaws() {
-    needs_root!();
     let (sg, _namespace) = a_host();
     sg.run("prefix-list create bl").ok();
     let add = |content: &str| {
@@ -210,8 +213,8 @@ fn lists_from_the_internet_are_read_with_their_flaws() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn large_lists_change_in_one_step() {
-    needs_root!();
     let (sg, _namespace) = a_host();
     let entries = |network: u8, count: u32| -> String {
         (0..count)
@@ -251,8 +254,8 @@ fn large_lists_change_in_one_step() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn output_depends_on_nothing_around_it() {
-    needs_root!();
     let (sg, _namespace) = a_host();
     sg.run_with(
         "apply -f -",
@@ -276,8 +279,8 @@ fn output_depends_on_nothing_around_it() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn a_fresh_host_has_empty_lists() {
-    needs_root!();
     let (sg, _namespace) = a_host();
     for (line, field) in [
         ("group list", "groups"),
@@ -298,8 +301,8 @@ fn a_fresh_host_has_empty_lists() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn what_is_referred_to_is_not_deleted_and_the_referrers_are_named() {
-    needs_root!();
     let net = sg_tests::net::Net::new();
     let sg = &net.sg;
     sg.run_with(
@@ -338,7 +341,11 @@ fn equal_rules_are_refused_with_their_ids_and_lines() {
         assert!(first, "both lines are named:\n{}", answer.stderr);
     }
     check("policy.toml", twice("port = 80", "port = \"80-80\"\npriority = 9")).ok();
-    needs_root!();
+}
+
+#[test]
+#[cfg_attr(not(root), ignore = "needs root")]
+fn a_rule_that_exists_is_named_and_not_added_twice() {
     let (sg, _namespace) = a_host();
     sg.run("group create g").ok();
     let id = sg.run("rule add g ingress --protocol tcp --port 80 --port 81 --cidr any").ok().stdout;
@@ -349,8 +356,8 @@ fn equal_rules_are_refused_with_their_ids_and_lines() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn ids_depend_on_content_alone_and_rewrites_change_nothing() {
-    needs_root!();
     let rule = |port: u16, text: &str| {
         format!(
             "[[groups.g.ingress]]\nprotocol = \"tcp\"\nport = {port}\ndescription = \"{text}\"\n"
@@ -396,8 +403,8 @@ fn ids_depend_on_content_alone_and_rewrites_change_nothing() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn an_export_applied_is_no_change() {
-    needs_root!();
     let net = sg_tests::net::Net::new();
     net.sg.apply(
         "[options]\nconntrack-max = 50000\ntimeouts = { icmp = 31 }\n\
@@ -423,8 +430,8 @@ fn an_export_applied_is_no_change() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn what_a_file_does_not_name_is_pruned_only_when_asked() {
-    needs_root!();
     let net = sg_tests::net::Net::new();
     let sg = &net.sg;
     sg.apply(

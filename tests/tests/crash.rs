@@ -5,7 +5,6 @@ use std::net::UdpSocket;
 use std::path::Path;
 use std::time::Duration;
 
-use sg_tests::needs_root;
 use sg_tests::net::{End, Net, at, host, v4};
 use sg_tests::probe::Probe;
 use sg_tests::report::{list, text};
@@ -135,8 +134,8 @@ impl Bench {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn a_kill_at_any_step_leaves_the_old_or_the_new_state() {
-    needs_root!();
     let mut bench = Bench::new();
     let mut late = Vec::new();
     for step in STEPS {
@@ -163,8 +162,8 @@ fn a_kill_at_any_step_leaves_the_old_or_the_new_state() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn a_kill_at_any_time_leaves_the_old_or_the_new_state() {
-    needs_root!();
     let mut bench = Bench::new();
     let mut random = Rng::new(Rng::seed());
     let (_, line) = bench.target();
@@ -186,8 +185,8 @@ fn a_kill_at_any_time_leaves_the_old_or_the_new_state() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn a_full_disk_at_any_step_is_a_failure_without_a_change() {
-    needs_root!();
     let mut bench = Bench::new();
     for step in STEPS {
         let mut failed = 0;
@@ -217,8 +216,8 @@ fn a_full_disk_at_any_step_is_a_failure_without_a_change() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn parallel_writers_lose_no_change() {
-    needs_root!();
     let net = Net::new();
     net.sg.run("group create g").ok();
     net.sg.run("attach nic0 --group g").ok();
@@ -239,8 +238,8 @@ fn parallel_writers_lose_no_change() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn only_one_of_many_writers_has_the_generation_it_asked_for() {
-    needs_root!();
     let net = Net::new();
     net.sg.run("group create g").ok();
     let generation = net.sg.generation();
@@ -258,8 +257,8 @@ fn only_one_of_many_writers_has_the_generation_it_asked_for() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn a_busy_writer_is_waited_for_and_named_and_its_death_frees_the_way() {
-    needs_root!();
     let net = Net::new();
     net.sg.run("group create g").ok();
     let mut holder = net.sg.start(&[("SG_FAULT", "staged:sleep=60000")], "group create slow");
@@ -282,8 +281,8 @@ fn a_busy_writer_is_waited_for_and_named_and_its_death_frees_the_way() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn restore_brings_back_what_was_enforced() {
-    needs_root!();
     for hook in sg_tests::HOOKS {
         let net = Net::with_peers(2);
         net.sg.apply(
@@ -309,8 +308,8 @@ fn restore_brings_back_what_was_enforced() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn an_interface_that_comes_late_is_restored_alone() {
-    needs_root!();
     let net = Net::with_peers(1);
     net.sg.apply(
         "[groups.g]\n[interfaces.nic0]\ngroups = [\"g\"]\n\
@@ -349,8 +348,8 @@ fn store_files(net: &Net) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn a_store_that_cannot_be_read_leaves_the_kernel_as_it_is() {
-    needs_root!();
     for damage in ["garbage", "newer"] {
         let mut bench = Bench::new();
         for path in store_files(&bench.net) {

@@ -7,7 +7,7 @@ use sg_tests::net::{End, Net, host, mac, v4, v6};
 use sg_tests::report::{list, number, text};
 use sg_tests::rng::Rng;
 use sg_tests::wire::{self, Wire};
-use sg_tests::{HOOKS, needs_root, services};
+use sg_tests::{HOOKS, services};
 
 /// A rule of a random policy: overlapping prefixes, ranges, priorities, denies.
 fn random_rule(random: &mut Rng) -> String {
@@ -128,8 +128,8 @@ fn random_probe(random: &mut Rng) -> (Vec<u8>, String) {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn explain_and_the_wire_agree_on_random_probes() {
-    needs_root!();
     let mut random = Rng::new(Rng::seed());
     for hook in HOOKS {
         let net = Net::new();
@@ -175,8 +175,8 @@ fn explain_and_the_wire_agree_on_random_probes() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn explain_moves_no_counter_and_opens_no_connection() {
-    needs_root!();
     let net = Net::new();
     net.host.sysctl("net/ipv6/conf/all/disable_ipv6", "1");
     net.peer().sysctl("net/ipv6/conf/all/disable_ipv6", "1");
@@ -197,8 +197,8 @@ fn explain_moves_no_counter_and_opens_no_connection() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn a_deny_names_its_rule_or_says_that_there_is_none() {
-    needs_root!();
     let net = Net::new();
     net.sg.apply(
         "[groups.web]\n\
@@ -243,8 +243,8 @@ fn a_deny_names_its_rule_or_says_that_there_is_none() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn explain_looks_at_connections_when_asked_and_says_so() {
-    needs_root!();
     let net = Net::new();
     net.sg.apply("[groups.g]\ningress = []\n[interfaces.nic0]\ngroups = [\"g\"]\n");
     let _server = services::udp_echo(net.peer(), sg_tests::net::peer(7));
@@ -261,8 +261,8 @@ fn explain_looks_at_connections_when_asked_and_says_so() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn a_candidate_is_asked_without_being_applied() {
-    needs_root!();
     let net = Net::new();
     net.sg.apply("[groups.g]\n[interfaces.nic0]\ngroups = [\"g\"]\n");
     let file = net.sg.file(

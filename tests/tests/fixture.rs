@@ -11,11 +11,11 @@ use sg_tests::net::{End, Net, host, host6, mac, peer, v4, v6};
 use sg_tests::probe::Probe;
 use sg_tests::tun::Tun;
 use sg_tests::wire::{self, Wire};
-use sg_tests::{needs_root, ping, services};
+use sg_tests::{ping, services};
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn clients_reach_servers_without_a_filter() {
-    needs_root!();
     let net = Net::new();
     let _tcp = services::tcp_echo(&net.host, host(7));
     let _udp = services::udp_echo(&net.host, host(7));
@@ -35,8 +35,8 @@ fn clients_reach_servers_without_a_filter() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn frames_are_seen_behind_every_hook() {
-    needs_root!();
     let net = Net::new();
     let tap = wire::behind(&net.host, "nic0", "tc");
     let near = Wire::open(&net.host, "nic0");
@@ -58,8 +58,8 @@ fn frames_are_seen_behind_every_hook() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn tun_devices_carry_packets() {
-    needs_root!();
     let net = Net::new();
     let tun = Tun::create(&net.host, "tun0");
     net.host.ip("address add 10.9.0.1/24 dev tun0");
@@ -76,8 +76,8 @@ fn tun_devices_carry_packets() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn foreign_programs_attach() {
-    needs_root!();
     let net = Net::new();
     let _xdp = Foreign::attach(&net.host, "nic0", Place::Xdp).unwrap();
     for place in [Place::IngressFirst, Place::EgressFirst, Place::EgressLast] {
@@ -87,8 +87,8 @@ fn foreign_programs_attach() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn nothing_stays_behind() {
-    needs_root!();
     let net = Net::with_peers(2);
     let (name, state) = (net.host.name().to_owned(), net.sg.state().to_owned());
     std::fs::create_dir(net.sg.bpffs()).unwrap();

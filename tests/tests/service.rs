@@ -7,7 +7,7 @@ use std::time::Duration;
 use sg_tests::namespace::run;
 use sg_tests::net::{Net, host};
 use sg_tests::probe::Probe;
-use sg_tests::{needs_root, sg};
+use sg_tests::sg;
 
 fn packaging(name: &str) -> (PathBuf, String) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging").join(name);
@@ -65,8 +65,8 @@ fn the_boot_unit_orders_itself_before_the_network() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn the_commands_of_units_and_rule_restore_the_filter() {
-    needs_root!();
     let (_, rule) = packaging("70-sg-ctl.rules");
     let program = rule
         .split("PROGRAM=\"")

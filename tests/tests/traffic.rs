@@ -10,7 +10,7 @@ use sg_tests::net::{End, Net, at, host, host6, peer, peer6, v4, v6};
 use sg_tests::report::{number, text};
 use sg_tests::services::{self, connect, echo, is_timeout, tcp_works, udp_works};
 use sg_tests::tun::Tun;
-use sg_tests::{HOOKS, needs_root, ping, wait};
+use sg_tests::{HOOKS, ping, wait};
 
 /// A policy of one group `g` on `nic0`.
 fn one_group(hook: &str, rules: &str) -> String {
@@ -23,8 +23,8 @@ fn allow(direction: &str, protocol: &str, rest: &str) -> String {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn allowed_services_work_and_others_do_not() {
-    needs_root!();
     for hook in HOOKS.into_iter().chain(["auto"]) {
         let net = Net::new();
         let rules = [
@@ -66,8 +66,8 @@ fn allowed_services_work_and_others_do_not() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn an_interface_without_groups_lets_nothing_through() {
-    needs_root!();
     for hook in HOOKS {
         let net = Net::new();
         let _servers =
@@ -83,8 +83,8 @@ fn an_interface_without_groups_lets_nothing_through() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn groups_of_an_interface_add_up_and_change_live() {
-    needs_root!();
     for hook in HOOKS {
         let net = Net::new();
         let _servers = [7, 70, 700].map(|port| services::tcp_echo(&net.host, host(port)));
@@ -114,8 +114,8 @@ fn groups_of_an_interface_add_up_and_change_live() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn rules_added_and_removed_act_at_once() {
-    needs_root!();
     let net = Net::new();
     let _server = services::udp_echo(&net.host, host(7));
     net.sg.run("group create g").ok();
@@ -129,8 +129,8 @@ fn rules_added_and_removed_act_at_once() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn prefix_lists_as_peers_follow_their_entries() {
-    needs_root!();
     for hook in HOOKS {
         let net = Net::with_peers(1);
         let _servers = [host(7), host6(7)].map(|at| services::tcp_echo(&net.host, at));
@@ -161,8 +161,8 @@ fn three_guests() -> Net {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn groups_as_peers_mean_all_their_members() {
-    needs_root!();
     for hook in HOOKS {
         let net = three_guests();
         let database = SocketAddr::from((v4(End::Peer, 0), 5432));
@@ -191,8 +191,8 @@ fn groups_as_peers_mean_all_their_members() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn members_follow_the_addresses_of_interfaces_at_refresh() {
-    needs_root!();
     let net = Net::with_peers(2);
     net.sg.apply(
         "[groups.own]\n[groups.g]\n[[groups.g.ingress]]\nprotocol = \"tcp\"\ngroup = \"own\"\n\
@@ -223,8 +223,8 @@ fn members_follow_the_addresses_of_interfaces_at_refresh() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn denies_beat_allows_of_their_priority() {
-    needs_root!();
     for hook in HOOKS {
         let net = Net::new();
         let _server = services::tcp_echo(&net.host, host(7));
@@ -246,8 +246,8 @@ fn denies_beat_allows_of_their_priority() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn egress_is_open_until_the_policy_says_otherwise() {
-    needs_root!();
     for hook in HOOKS {
         let net = Net::new();
         let _servers = [7, 8].map(|port| services::tcp_echo(net.peer(), peer(port)));
@@ -291,8 +291,8 @@ fn arrives(
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn a_rule_removed_under_a_live_connection_stalls_it() {
-    needs_root!();
     // Who opens the connection, whether egress is open besides, and which way is then denied.
     for hook in HOOKS {
         for (opener, open_egress) in [("peer", false), ("peer", true), ("host", false)] {
@@ -355,8 +355,8 @@ fn a_rule_removed_under_a_live_connection_stalls_it() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn connections_older_than_the_filter_live_on() {
-    needs_root!();
     for hook in HOOKS {
         let net = Net::new();
         let _servers = (
@@ -395,8 +395,8 @@ fn connections_older_than_the_filter_live_on() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn forwarded_connections_older_than_the_filter_are_learned() {
-    needs_root!();
     for hook in HOOKS {
         let net = three_guests();
         let address = SocketAddr::from((v4(End::Peer, 0), 7));
@@ -417,8 +417,8 @@ fn forwarded_connections_older_than_the_filter_are_learned() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn monitor_mode_lets_all_pass_and_says_what_it_would_drop() {
-    needs_root!();
     for hook in HOOKS {
         let net = Net::new();
         let _servers = [7, 8, 9].map(|port| services::udp_echo(&net.host, host(port)));
@@ -460,8 +460,8 @@ fn monitor_mode_lets_all_pass_and_says_what_it_would_drop() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn a_guest_is_protected_and_held_to_its_rules() {
-    needs_root!();
     for hook in HOOKS {
         let net = Net::new();
         // The namespace behind the interface is the guest; the host is its outside.
@@ -488,8 +488,8 @@ fn a_guest_is_protected_and_held_to_its_rules() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn interfaces_without_ethernet_are_filtered() {
-    needs_root!();
     let net = Net::new();
     let tun = Tun::create(&net.host, "tun0");
     net.host.ip("address add 10.9.0.1/24 dev tun0");
@@ -535,8 +535,8 @@ fn interfaces_without_ethernet_are_filtered() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn detach_leaves_nothing_behind() {
-    needs_root!();
     for hook in HOOKS {
         let net = Net::with_peers(2);
         let before = (net.host.tc("qdisc show"), net.host.ip("-o link show"));

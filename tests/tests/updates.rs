@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use sg_tests::net::{End, Net, at, host, v4};
 use sg_tests::report::{Stats, list, number, text};
-use sg_tests::{HOOKS, needs_root, services, wait};
+use sg_tests::{HOOKS, services, wait};
 
 /// Port that both policies allow.
 const BOTH: u16 = 1000;
@@ -303,8 +303,8 @@ fn flip(hook: &str, flips: u64, fault: Option<&str>) -> Vec<String> {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn no_packet_sees_half_of_a_change() {
-    needs_root!();
     for hook in HOOKS {
         assert_eq!(flip(hook, 340, None), Vec::<String>::new(), "{hook}");
     }
@@ -318,26 +318,26 @@ fn found_out(fault: &str) {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn a_change_split_between_interfaces_is_found_out() {
-    needs_root!();
     found_out("split-interfaces:sleep=1");
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn a_change_split_between_directions_is_found_out() {
-    needs_root!();
     found_out("split-directions:sleep=1");
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn a_change_split_between_directory_and_image_is_found_out() {
-    needs_root!();
     found_out("split-image:sleep=1");
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn counters_of_rules_that_stay_never_go_back() {
-    needs_root!();
     let net = Net::new();
     let _server = services::udp_echo(&net.host, host(7));
     let with = |extra: u16| {
@@ -360,8 +360,8 @@ fn counters_of_rules_that_stay_never_go_back() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn one_change_is_one_generation() {
-    needs_root!();
     let net = Net::with_peers(2);
     net.sg.apply(&policy(0, "auto"));
     let before = net.sg.generation();

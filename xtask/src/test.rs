@@ -7,7 +7,7 @@ use crate::{command, provision, workspace};
 /// Run all tests of the workspace.
 ///
 /// Installs what they need first. Those that attach filters work in network namespaces of their
-/// own and never touch the interfaces of this machine; without root they are skipped, and say so.
+/// own and never touch the interfaces of this machine; without root they are ignored, and shown so.
 /// Those on older kernels run in a virtual machine.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     // What the tests need is there now: one that finds it missing has to fail, not to skip itself.
     cargo.env("SG_SKIP_NOTHING", "1");
     if !rustix::process::geteuid().is_root() {
-        println!("note: not root, so the tests that attach filters will skip themselves");
+        println!("note: not root, so the tests that attach filters will be ignored");
     }
     if args.arguments.is_empty() {
         cargo.args(["--workspace", "--no-fail-fast"]);

@@ -130,9 +130,6 @@ fn throughput() {
 }
 
 fn main() {
-    if !sg_tests::is_root() {
-        std::process::exit(1);
-    }
     processes();
     throughput();
 }

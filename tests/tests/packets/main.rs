@@ -6,21 +6,19 @@ mod judged;
 mod state;
 mod way;
 
-use sg_tests::needs_root;
-
 use crate::way::{Bench, Way, ip4};
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn rules_judge_what_is_inside_whatever_is_around_it() {
-    needs_root!();
     for way in Way::all() {
         Bench::new(way, &judged::policy(way.direction)).check(&judged::table(way));
     }
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn only_what_networks_need_passes_without_rules() {
-    needs_root!();
     for way in Way::all() {
         let bench = Bench::new(way, "ingress = []\negress = []");
         bench.check(&always::table(way));
@@ -28,8 +26,8 @@ fn only_what_networks_need_passes_without_rules() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn monitor_mode_drops_nothing_and_counts_what_it_would_have_dropped() {
-    needs_root!();
     for way in Way::all().into_iter().filter(|way| !way.guest && way.hook == "tc") {
         let way = Way { monitor: true, ..way };
         Bench::new(way, &judged::policy(way.direction)).check(&judged::table(way));
@@ -38,8 +36,8 @@ fn monitor_mode_drops_nothing_and_counts_what_it_would_have_dropped() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn a_cut_frame_never_passes_where_the_whole_one_does_not() {
-    needs_root!();
     for way in Way::all() {
         let bench = Bench::new(way, &judged::policy(way.direction));
         for (start, frame) in judged::denied(way) {
@@ -74,8 +72,8 @@ fn a_cut_frame_never_passes_where_the_whole_one_does_not() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn port_ranges_hold_at_every_edge() {
-    needs_root!();
     let way = Way { hook: "tc", guest: false, direction: "ingress", monitor: false };
     let ports = |bench: &Bench, ports: &[u16]| {
         let frames: Vec<_> = ports

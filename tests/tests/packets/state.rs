@@ -2,9 +2,9 @@
 
 use std::net::Ipv4Addr;
 
+use sg_tests::HOOKS;
 use sg_tests::frame::protocol::{GRE, ICMP, SCTP, TCP, UDP};
 use sg_tests::frame::{self, IPV4, V4, flag};
-use sg_tests::{HOOKS, needs_root};
 
 use crate::way::{Bench, Case, Expect, NOBODY, Way, ip4};
 
@@ -35,8 +35,8 @@ fn open(bench: &Bench, packets: &[Vec<u8>]) {
 const CLOSED: &str = "ingress = []";
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn what_nobody_asked_for_is_no_reply() {
-    needs_root!();
     for way in arriving() {
         let packet = |protocol, payload: &[u8]| way.v4(REMOTE, protocol).bytes(payload);
         let unknown = Expect::Drop(&["no-such-connection"]);
@@ -58,8 +58,8 @@ fn what_nobody_asked_for_is_no_reply() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn replies_pass_and_their_likes_do_not() {
-    needs_root!();
     let connection = Expect::Pass("connection");
     let unknown = Expect::Drop(&["no-such-connection"]);
     for way in arriving() {
@@ -116,8 +116,8 @@ fn replies_pass_and_their_likes_do_not() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn a_simultaneous_open_passes() {
-    needs_root!();
     for way in arriving() {
         let bench = Bench::new(way, CLOSED);
         open(&bench, &[out(way, TCP).bytes(&frame::tcp(40_000, 443, flag::SYN))]);
@@ -130,8 +130,8 @@ fn a_simultaneous_open_passes() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn an_answer_to_many_is_no_answer() {
-    needs_root!();
     for way in arriving() {
         let bench = Bench::new(way, CLOSED);
         for destination in [[239, 255, 255, 250], [255; 4]] {
@@ -158,8 +158,8 @@ fn error(destination: Ipv4Addr, quoted: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn errors_pass_only_about_what_was_sent() {
-    needs_root!();
     for way in arriving() {
         let bench = Bench::new(way, CLOSED);
         let sent = out(way, TCP).bytes(&frame::tcp(40_000, 443, flag::SYN));
@@ -192,8 +192,8 @@ fn errors_pass_only_about_what_was_sent() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn errors_about_what_both_directions_allow_need_no_connection() {
-    needs_root!();
     for way in arriving() {
         // Only TCP with port 443 on either side is open in both directions.
         let bench = Bench::new(
@@ -224,8 +224,8 @@ fn errors_about_what_both_directions_allow_need_no_connection() {
 }
 
 #[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn a_reset_ends_a_connection_and_a_forged_one_opens_none() {
-    needs_root!();
     for way in arriving() {
         let bench = Bench::new(way, CLOSED);
         let from = |flags| way.v4(REMOTE, TCP).bytes(&frame::tcp(443, 40_000, flags));
