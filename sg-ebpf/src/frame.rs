@@ -154,23 +154,40 @@ pub(crate) fn settle(value: u32, unknown: u32) -> u32 {
     hint::black_box(value ^ unknown) ^ unknown
 }
 
-/// Access to the linear part where it lies.
-pub(crate) struct Linear<C> {
+/// A frame as the parser sees it: a context, and a way to the bytes.
+pub(crate) struct Bytes<C, A> {
     context: C,
-    data: usize,
-    data_end: usize,
+    access: A,
     length: u32,
 }
 
-impl<C: Context> Linear<C> {
+/// A way to the bytes of a frame.
+pub(crate) trait Access<C> {
+    /// What a view of `N` bytes is.
+    type View<const N: usize>: View;
+
+    fn view<const N: usize>(&self, context: C, offset: u32) -> Option<Self::View<N>>;
+}
+
+impl<C: Context> Bytes<C, Linear> {
+    /// The linear part, where it lies.
     #[inline(always)]
-    pub(crate) fn new(context: C, length: u32) -> Self {
-        Self { context, data: context.data(), data_end: context.data_end(), length }
+    pub(crate) fn linear(context: C, length: u32) -> Self {
+        let access = Linear { data: context.data(), data_end: context.data_end() };
+        Self { context, access, length }
     }
 }
 
-impl<C: Context> Frame for Linear<C> {
-    type View<const N: usize> = Pointer;
+impl<C: Context> Bytes<C, Copied> {
+    /// Every byte, by copying.
+    #[inline(always)]
+    pub(crate) fn copied(context: C, length: u32) -> Self {
+        Self { context, access: Copied, length }
+    }
+}
+
+impl<C: Context, A: Access<C>> Frame for Bytes<C, A> {
+    type View<const N: usize> = A::View<N>;
 
     #[inline(always)]
     fn length(&self) -> u32 {
@@ -201,7 +218,22 @@ impl<C: Context> Frame for Linear<C> {
     }
 
     #[inline(always)]
-    fn view<const N: usize>(&self, offset: u32) -> Option<Pointer> {
+    fn view<const N: usize>(&self, offset: u32) -> Option<A::View<N>> {
+        self.access.view(self.context, offset)
+    }
+}
+
+/// Direct access to the linear part.
+pub(crate) struct Linear {
+    data: usize,
+    data_end: usize,
+}
+
+impl<C> Access<C> for Linear {
+    type View<const N: usize> = Pointer;
+
+    #[inline(always)]
+    fn view<const N: usize>(&self, _: C, offset: u32) -> Option<Pointer> {
         // The compiler may not know more of the offset than the verifier does, or it drops the
         // comparison that the verifier wants; nor may it compare anything but this pointer.
         let offset = hint::black_box(offset);
@@ -216,7 +248,7 @@ impl<C: Context> Frame for Linear<C> {
     }
 }
 
-/// Bytes of the linear part, whose bounds [`Linear::view`] compared.
+/// Bytes of the linear part, whose bounds [`Linear`] compared.
 pub(crate) struct Pointer(*const u8);
 
 impl View for Pointer {
@@ -246,52 +278,14 @@ impl View for Pointer {
 }
 
 /// Access to every byte of a frame, by copying.
-pub(crate) struct Copied<C> {
-    context: C,
-    length: u32,
-}
+pub(crate) struct Copied;
 
-impl<C: Context> Copied<C> {
-    #[inline(always)]
-    pub(crate) fn new(context: C, length: u32) -> Self {
-        Self { context, length }
-    }
-}
-
-impl<C: Context> Frame for Copied<C> {
+impl<C: Context> Access<C> for Copied {
     type View<const N: usize> = [u8; N];
 
     #[inline(always)]
-    fn length(&self) -> u32 {
-        self.length
-    }
-
-    #[inline(always)]
-    fn is_socket_buffer(&self) -> bool {
-        C::SOCKET_BUFFER
-    }
-
-    #[inline(always)]
-    fn tags_taken_off(&self) -> u32 {
-        self.context.tags()
-    }
-
-    #[inline(always)]
-    fn settle(&self, value: u32) -> u32 {
-        settle(value, self.length)
-    }
-
-    #[inline(always)]
-    fn repeat<S, F>(&self, times: u32, state: &mut S, step: F)
-    where
-        F: Fn(&Self, &mut S) -> bool + Copy,
-    {
-        repeat(self, times, state, step);
-    }
-
-    #[inline(always)]
-    fn view<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+    fn view<const N: usize>(&self, context: C, offset: u32) -> Option<[u8; N]> {
         let mut bytes = [0; N];
-        if self.context.load(offset, bytes.as_mut_ptr(), N as u32) { Some(bytes) } else { None }
+        if context.load(offset, bytes.as_mut_ptr(), N as u32) { Some(bytes) } else { None }
     }
 }

@@ -14,7 +14,7 @@ use sg_common::verdict::{Direction, Reason};
 use crate::constants::{ETHERNET, READ_ONLY};
 use crate::counters;
 use crate::env::Kernel;
-use crate::frame::{Context, Copied, Linear, Skb, Xdp};
+use crate::frame::{Bytes, Context, Skb, Xdp};
 use crate::maps::{SG_EXPLAIN, SG_SCRATCH};
 
 /// Judges what a NIC's driver receives.
@@ -114,15 +114,15 @@ macro_rules! parser {
             else {
                 return REASON + Reason::NoPolicy as u32;
             };
-            parse(&$access::new($hook(context), length), packet, quoted)
+            parse(&Bytes::$access($hook(context), length), packet, quoted)
         }
     };
 }
 
-parser!(sg_parse_xdp, xdp_md, Xdp, Linear);
-parser!(sg_parse_xdp_copied, xdp_md, Xdp, Copied);
-parser!(sg_parse_skb, __sk_buff, Skb, Linear);
-parser!(sg_parse_skb_copied, __sk_buff, Skb, Copied);
+parser!(sg_parse_xdp, xdp_md, Xdp, linear);
+parser!(sg_parse_xdp_copied, xdp_md, Xdp, copied);
+parser!(sg_parse_skb, __sk_buff, Skb, linear);
+parser!(sg_parse_skb_copied, __sk_buff, Skb, copied);
 
 #[inline(always)]
 fn parse<F: Frame>(frame: &F, packet: &mut Packet, quoted: &mut Packet) -> u32 {

@@ -21,52 +21,34 @@ pub(super) trait Address: Copy + Ord + Eq + std::fmt::Debug {
     fn previous(self) -> Self;
 }
 
-impl Address for u32 {
-    const V6: bool = false;
-    const FIRST: Self = 0;
-    const LAST: Self = Self::MAX;
+macro_rules! address {
+    ($number:ty, $family:ident, $v6:literal) => {
+        impl Address for $number {
+            const V6: bool = $v6;
+            const FIRST: Self = 0;
+            const LAST: Self = Self::MAX;
 
-    fn network(net: &IpNet) -> Option<(Self, u8)> {
-        match net {
-            IpNet::V4(net) => Some((net.network().to_bits(), net.prefix_len())),
-            IpNet::V6(_) => None,
+            fn network(net: &IpNet) -> Option<(Self, u8)> {
+                match net {
+                    IpNet::$family(net) => Some((net.network().to_bits(), net.prefix_len())),
+                    _ => None,
+                }
+            }
+
+            fn last(self, length: u8) -> Self {
+                self | Self::MAX.checked_shr(u32::from(length)).unwrap_or(0)
+            }
+
+            fn next(self) -> Option<Self> {
+                self.checked_add(1)
+            }
+
+            fn previous(self) -> Self {
+                self.wrapping_sub(1)
+            }
         }
-    }
-
-    fn last(self, length: u8) -> Self {
-        self | Self::MAX.checked_shr(u32::from(length)).unwrap_or(0)
-    }
-
-    fn next(self) -> Option<Self> {
-        self.checked_add(1)
-    }
-
-    fn previous(self) -> Self {
-        self.wrapping_sub(1)
-    }
+    };
 }
 
-impl Address for u128 {
-    const V6: bool = true;
-    const FIRST: Self = 0;
-    const LAST: Self = Self::MAX;
-
-    fn network(net: &IpNet) -> Option<(Self, u8)> {
-        match net {
-            IpNet::V6(net) => Some((net.network().to_bits(), net.prefix_len())),
-            IpNet::V4(_) => None,
-        }
-    }
-
-    fn last(self, length: u8) -> Self {
-        self | Self::MAX.checked_shr(u32::from(length)).unwrap_or(0)
-    }
-
-    fn next(self) -> Option<Self> {
-        self.checked_add(1)
-    }
-
-    fn previous(self) -> Self {
-        self.wrapping_sub(1)
-    }
-}
+address!(u32, V4, false);
+address!(u128, V6, true);
