@@ -93,9 +93,8 @@ fn command(number: usize, words: &[String]) -> Result<Command, EditError> {
             let help = "ask for help outside of the batch".to_owned();
             return refuse("this is no command that writes".to_owned(), Vec::new(), help);
         }
-        let failure = report::of_usage(&error);
-        let help = failure.help.unwrap_or_else(|| format!("see `sg-ctl {} --help`", words[0]));
-        refuse(failure.error, failure.causes, help)
+        let failure = report::of_usage(&error, &arguments);
+        refuse(failure.error, failure.causes, failure.help.unwrap_or_default())
     })?;
     let options = options(&cli.command).ok_or_else(|| {
         let help = "a batch takes apply, group, rule, prefix-list, attach, update and detach";

@@ -19,6 +19,9 @@ use crate::policy::model::Name;
 
 /// Create, change, delete and show security groups
 #[derive(clap::Subcommand, Clone, Debug)]
+#[command(after_help = "Examples:
+  sg-ctl group create web --description \"Public web tier\"
+  sg-ctl group show web")]
 pub(crate) enum Command {
     Create(Write<Create>),
     Update(Write<Update>),

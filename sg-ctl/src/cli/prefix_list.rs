@@ -24,6 +24,9 @@ use crate::policy::model::{Name, Policy, PrefixList, RuleId};
 ///
 /// A prefix list is a named set of networks and addresses that rules name as their peer.
 #[derive(clap::Subcommand, Clone, Debug)]
+#[command(after_help = "Examples:
+  sg-ctl prefix-list create office
+  sg-ctl prefix-list add office 203.0.113.0/24")]
 pub(crate) enum Command {
     Create(Write<Create>),
     Delete(Write<Delete>),

@@ -104,19 +104,35 @@ pub(crate) fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        let _ = error.print();
-    } else {
-        let failure = of_usage(error);
-        block(false, &failure.to_string());
-        if asks_for_json(arguments) {
-            print_json(&failure);
-        }
+        block(false, &format!("{error}\n"));
+    }
+    let failure = of_usage(error, arguments);
+    block(false, &failure.to_string());
+    if asks_for_json(arguments) {
+        print_json(&failure);
     }
     ExitCode::from(WRONG_USAGE)
 }
 
-/// What the parser of arguments complains of, in the form of all errors.
-pub(crate) fn of_usage(error: &clap::Error) -> Failure {
+/// What the parser complains of in these arguments (the first is the program's name), in the form
+/// of all errors.
+pub(crate) fn of_usage(error: &clap::Error, arguments: &[OsString]) -> Failure {
+    use ErrorKind::{DisplayHelpOnMissingArgumentOrSubcommand as Bare, MissingSubcommand};
+    let command = named(arguments);
+    if matches!(error.kind(), Bare | MissingSubcommand) {
+        // The parser's own list has the hidden commands, too.
+        let subs: Vec<&str> = (command.get_subcommands())
+            .filter(|sub| !sub.is_hide_set())
+            .map(clap::Command::get_name)
+            .collect();
+        let name = bin_name(&command);
+        return Failure {
+            error: format!("`{name}` needs a command"),
+            causes: Vec::new(),
+            help: Some(format!("one of {}; see `{name} --help`", subs.join(", "))),
+            diagnostics: Vec::new(),
+        };
+    }
     let text = error.render().to_string();
     let mut lines = text.lines().map(str::trim);
     let first = lines.next().unwrap_or_default();
@@ -149,8 +165,27 @@ pub(crate) fn of_usage(error: &clap::Error) -> Failure {
             }
         }
     }
-    let help = (!help.is_empty()).then(|| help.join("; "));
-    Failure { error: message, causes, help, diagnostics: Vec::new() }
+    if help.is_empty() {
+        help.push(format!("see `{} --help`", bin_name(&command)));
+    }
+    Failure { error: message, causes, help: Some(help.join("; ")), diagnostics: Vec::new() }
+}
+
+fn bin_name(command: &clap::Command) -> &str {
+    command.get_bin_name().unwrap_or_else(|| command.get_name())
+}
+
+/// The innermost command that the arguments name.
+fn named(arguments: &[OsString]) -> clap::Command {
+    let mut command = super::command();
+    command.build();
+    for word in arguments.iter().skip(1) {
+        // Options and their values are no commands.
+        if let Some(sub) = command.find_subcommand(word) {
+            command = sub.clone();
+        }
+    }
+    command
 }
 
 /// Whether a command line that could not be parsed asks for JSON.

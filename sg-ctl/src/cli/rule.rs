@@ -17,6 +17,9 @@ use crate::policy::model::{Action, Direction, Name, PortRange, Protocol, Rule, R
 ///
 /// A rule's id comes from what it says, so it is the same on every host.
 #[derive(clap::Subcommand, Clone, Debug)]
+#[command(after_help = "Examples:
+  sg-ctl rule add web ingress --protocol tcp --port 443 --cidr any
+  sg-ctl rule list web")]
 pub(crate) enum Command {
     Add(Write<Add>),
     Modify(Write<Modify>),
