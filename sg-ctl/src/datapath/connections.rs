@@ -11,8 +11,9 @@ use sg_common::tables::Timeouts;
 use sg_common::verdict::Direction;
 use sg_common::word::Word;
 
+use super::directory::monotonic_seconds;
 use super::error::{DatapathError, io_context};
-use super::kernel::{Kernel, monotonic_seconds};
+use super::kernel::Kernel;
 use super::mapped::Mapped;
 use super::maps::Maps;
 use super::sockets::{Connection, connections};

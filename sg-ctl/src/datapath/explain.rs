@@ -12,9 +12,10 @@ use sg_common::classifier::Decision;
 use sg_common::tables::{EXPLAIN_HIT, EXPLAIN_WRITTEN, Explanation, pin};
 use sg_common::verdict::{Direction, Reason};
 
+use super::enforcement::Enforcement;
 use super::error::DatapathError;
 use super::frame;
-use super::kernel::{Enforcement, Kernel};
+use super::kernel::Kernel;
 use super::programs::{Attachment, Constants, load, program_name};
 use crate::host::Probe;
 use crate::policy::model::Side;

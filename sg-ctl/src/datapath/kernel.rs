@@ -12,79 +12,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use rustix::time::{ClockId, clock_gettime};
-use sg_common::tables::{
-    Counter, DirectoryEntry, ENDPOINTS, ENTRY_ACTIVE, ENTRY_LEARN_OWN, ENTRY_LEARN_PEER,
-    RuleCounter, Settings, directory_index,
-};
+use sg_common::tables::{Counter, RuleCounter};
 use sg_common::verdict::{Direction, Reason};
 
-use super::devices::{self, Device, LinkLayer};
+use super::acceptance::accept;
+use super::devices::{self, Device};
+use super::directory::{CLOSED, NEVER, monotonic_seconds};
+use super::enforcement::{Enforcement, NewImage, Wanted};
 use super::error::{DatapathError, io_context};
 use super::maps::Maps;
 use super::programs::{Attachment, Found, Programs};
 use super::{bpffs, probe};
-use crate::compile::Image;
 use crate::fault;
-use crate::policy::model::Hook;
-
-/// Time for which connections are learned after an attach or a change (spec §2.12), in seconds.
-const LEARN_SECONDS: u32 = 120;
-
-/// Set in the word of maps that were made and never flipped to.
-pub(super) const NEVER: u64 = 1 << 63;
-/// Set besides [`NEVER`] where the directory is in force, but is that of no generation of a store.
-const CLOSED: u64 = 1 << 62;
 
 /// Directories below that of the pins.
 const MAPS: &str = "maps";
 const LINKS: &str = "links";
-
-/// An image and the place that it goes to.
-#[derive(Clone, Debug)]
-pub struct NewImage {
-    /// Its slot, of the size class that holds it.
-    pub slot: u32,
-    /// The image.
-    pub image: Arc<Image>,
-}
-
-/// One interface as it is to be enforced.
-#[derive(Clone, Debug)]
-pub struct Wanted {
-    /// Name in the policy.
-    pub name: Arc<str>,
-    /// Endpoint number.
-    pub endpoint: u32,
-    /// Requested hook.
-    pub hook: Hook,
-    /// The interface may be missing.
-    pub wait: bool,
-    /// What the directory is to say, without the learning part.
-    pub entry: DirectoryEntry,
-}
-
-/// Everything that the kernel is to enforce from the next flip on.
-#[derive(Clone, Debug)]
-pub struct Enforcement {
-    /// The generation that it becomes.
-    pub generation: u64,
-    /// Every interface.
-    pub interfaces: Vec<Wanted>,
-    /// Images that are not in the kernel yet.
-    pub images: Vec<NewImage>,
-    /// `[options]`.
-    pub settings: Settings,
-    /// Size of the connection table.
-    pub conntrack_max: u32,
-    /// Rule counters that begin at zero.
-    pub fresh_rules: Vec<u32>,
-    /// Endpoints whose counters begin at zero.
-    pub fresh_endpoints: Vec<u32>,
-}
 
 /// The kernel's side of one network namespace.
 #[derive(Debug)]
@@ -95,11 +39,6 @@ pub struct Kernel {
     /// Images that a torn update places only after its flip.
     #[cfg(feature = "fault-injection")]
     late: Vec<NewImage>,
-}
-
-/// Seconds of `CLOCK_MONOTONIC`, which the programs compare with.
-pub(super) fn monotonic_seconds() -> u32 {
-    u32::try_from(clock_gettime(ClockId::Monotonic).tv_sec).unwrap_or(u32::MAX)
 }
 
 fn random_seed() -> u64 {
@@ -452,182 +391,4 @@ pub struct Hooks {
     pub ingress: Option<Attachment>,
     /// What leaves by it.
     pub egress: Option<Attachment>,
-}
-
-impl Maps {
-    fn word(&self) -> Option<&AtomicU64> {
-        // `generation` is the first word of `Control`.
-        self.control.atomic(0)
-    }
-
-    fn generation(&self) -> Option<u64> {
-        self.word().map(|word| word.load(Ordering::Acquire))
-    }
-
-    pub(super) fn set_generation(&self, generation: u64) {
-        if let Some(word) = self.word() {
-            word.store(generation, Ordering::SeqCst);
-        }
-    }
-
-    /// Copies the directory in force over the idle one.
-    fn copy_directory(&self, word: u64) {
-        for endpoint in 0..ENDPOINTS {
-            let entry = self.entries.get(directory_index(word, endpoint));
-            self.entries.set(directory_index(word ^ 1, endpoint), entry);
-        }
-        self.settings.set((word & 1 ^ 1) as u32, self.settings.get((word & 1) as u32));
-        fence(Ordering::SeqCst);
-    }
-
-    /// Fills the directory that `wanted.generation` will put in force.
-    fn write_directory(&self, wanted: &Enforcement, attached_now: &BTreeSet<u32>) {
-        let now = monotonic_seconds();
-        let former = wanted.generation.wrapping_sub(1);
-        let mut entries = vec![DirectoryEntry::default(); ENDPOINTS as usize];
-        for interface in &wanted.interfaces {
-            let old = self.entries.get(directory_index(former, interface.endpoint));
-            let fresh = attached_now.contains(&interface.endpoint) || old.flags & ENTRY_ACTIVE == 0;
-            if let Some(entry) = entries.get_mut(interface.endpoint as usize) {
-                *entry = with_learning(interface.entry, old, fresh, now);
-            }
-        }
-        for (endpoint, entry) in (0..).zip(entries) {
-            self.entries.set(directory_index(wanted.generation, endpoint), entry);
-        }
-        self.settings.set((wanted.generation & 1) as u32, wanted.settings);
-        fence(Ordering::SeqCst);
-    }
-}
-
-/// Adds what is to be learned, and until when: after an attach from both sides, after a change of
-/// the rules from the peer's side, else as before. A change ends what an attach began: connections
-/// that the new rules deny would otherwise pass for older ones.
-fn with_learning(
-    mut entry: DirectoryEntry,
-    old: DirectoryEntry,
-    fresh: bool,
-    now: u32,
-) -> DirectoryEntry {
-    const LEARN: u32 = ENTRY_LEARN_OWN | ENTRY_LEARN_PEER;
-    if fresh {
-        entry.flags |= LEARN;
-        entry.learn_until = now.saturating_add(LEARN_SECONDS);
-    } else if old.images != entry.images {
-        entry.flags |= ENTRY_LEARN_PEER;
-        entry.learn_until = now.saturating_add(LEARN_SECONDS);
-    } else if old.learn_until > now {
-        entry.flags |= old.flags & LEARN;
-        entry.learn_until = old.learn_until;
-    }
-    entry
-}
-
-/// Refuses devices that cannot or must not carry a filter.
-///
-/// # Errors
-/// [`DatapathError::Refused`] with the mend.
-pub fn accept(device: &Device, all: &[Device]) -> Result<(), DatapathError> {
-    let name = &device.name;
-    let refuse =
-        |reason: String, help: &str| Err(DatapathError::Refused { reason, help: help.to_owned() });
-    match device.link_layer {
-        LinkLayer::Loopback => {
-            return refuse(
-                format!(
-                    "{name} is the loopback device: local services talk over it, and packets to this host's own addresses pass nothing else"
-                ),
-                "attach the interface that the traffic arrives at",
-            );
-        }
-        LinkLayer::Unknown(number) => {
-            return refuse(
-                format!(
-                    "{name} has link type {number} (ARPHRD of linux/if_arp.h), which the filter cannot parse"
-                ),
-                "Ethernet devices and those without a link header (tun, WireGuard, PPP, IPIP, GRE) can be attached",
-            );
-        }
-        LinkLayer::Ethernet | LinkLayer::None => {}
-    }
-    if device.kind.as_deref() == Some("vrf") {
-        return refuse(
-            format!("{name} is a VRF device: packets are judged by the interfaces in it"),
-            "attach the interfaces that belong to the VRF",
-        );
-    }
-    let master = device.master.and_then(|index| all.iter().find(|d| d.index == index));
-    if let Some(bond) = master.filter(|m| matches!(m.kind.as_deref(), Some("bond" | "team"))) {
-        return refuse(
-            format!("{name} is a port of {}", bond.name),
-            &format!("attach {}; it sees the traffic of all its ports", bond.name),
-        );
-    }
-    Ok(())
-}
-
-/// The refusal of an interface that does not exist.
-#[must_use]
-pub fn missing(name: &str, all: &[Device]) -> DatapathError {
-    let mut names: Vec<&str> = all.iter().map(|d| d.name.as_str()).filter(|n| *n != "lo").collect();
-    names.sort_unstable();
-    names.truncate(12);
-    DatapathError::Refused {
-        reason: format!("there is no interface {name}"),
-        help: format!(
-            "interfaces here: {}; for one that comes later write `when-absent = \"wait\"`",
-            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-        ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: u32 = 1000;
-
-    fn entry(image: u32) -> DirectoryEntry {
-        DirectoryEntry { flags: ENTRY_ACTIVE, images: [image; 2], ..DirectoryEntry::default() }
-    }
-
-    #[test]
-    fn an_attach_learns_from_both_sides_and_a_change_from_the_peer() {
-        let attached = with_learning(entry(1), DirectoryEntry::default(), true, NOW);
-        assert_eq!(attached.flags, ENTRY_ACTIVE | ENTRY_LEARN_OWN | ENTRY_LEARN_PEER);
-        assert_eq!(attached.learn_until, NOW + LEARN_SECONDS);
-        // A change learns from the peer alone, from its own time on.
-        let later = with_learning(entry(3), attached, false, NOW + 100);
-        assert_eq!(later.flags, ENTRY_ACTIVE | ENTRY_LEARN_PEER);
-        assert_eq!(later.learn_until, NOW + 100 + LEARN_SECONDS);
-        // Nothing changed for this interface: nothing is prolonged.
-        let same = with_learning(entry(3), later, false, NOW + 150);
-        assert_eq!(same.learn_until, later.learn_until);
-        let over = with_learning(entry(3), later, false, NOW + 500);
-        assert_eq!((over.flags, over.learn_until), (ENTRY_ACTIVE, 0));
-    }
-
-    #[test]
-    fn devices_that_cannot_carry_a_filter_are_refused_with_the_mend() {
-        let device = |name: &str, link_layer, kind: Option<&str>, master| Device {
-            index: name.len() as u32,
-            name: name.to_owned(),
-            alternative_names: Vec::new(),
-            link_layer,
-            kind: kind.map(str::to_owned),
-            master,
-            mtu: 1500,
-            xdp: None,
-        };
-        let bond = device("bond00", LinkLayer::Ethernet, Some("bond"), None);
-        let port = device("eth0", LinkLayer::Ethernet, None, Some(6));
-        let all = [bond.clone(), port.clone()];
-        let text = |d: &Device| accept(d, &all).map_err(|e| e.help().unwrap_or_default());
-        assert!(text(&bond).is_ok());
-        assert!(text(&port).unwrap_err().contains("attach bond00"));
-        assert!(text(&device("lo", LinkLayer::Loopback, None, None)).is_err());
-        assert!(text(&device("can0", LinkLayer::Unknown(280), None, None)).is_err());
-        assert!(text(&device("red", LinkLayer::Ethernet, Some("vrf"), None)).is_err());
-        assert!(text(&device("tun0", LinkLayer::None, Some("tun"), None)).is_ok());
-    }
 }

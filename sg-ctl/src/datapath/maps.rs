@@ -164,7 +164,7 @@ impl Maps {
         maps.control.set(
             0,
             Control {
-                generation: super::kernel::NEVER,
+                generation: super::directory::NEVER,
                 hash_seed,
                 buckets,
                 version: LAYOUT_VERSION,

@@ -1,9 +1,12 @@
 //! The only place that talks to the kernel: maps, programs, links, devices, sockets.
 
+pub mod acceptance;
 pub mod bpffs;
 pub mod connections;
 mod counters;
 pub mod devices;
+mod directory;
+pub mod enforcement;
 mod error;
 pub mod explain;
 mod frame;

@@ -4,8 +4,8 @@
 
 use sg_common::tables::{ENDPOINTS, directory_index};
 
+use super::enforcement::NewImage;
 use super::error::DatapathError;
-use super::kernel::NewImage;
 use super::maps::Maps;
 use crate::fault;
 

@@ -13,8 +13,8 @@ use sg_common::verdict::Direction;
 use super::facts::Facts;
 use crate::compile::{self, Image, Rule};
 use crate::datapath::connections::SeedRules;
+use crate::datapath::enforcement::{Enforcement, NewImage, Wanted};
 use crate::datapath::images::split_slot;
-use crate::datapath::kernel::{Enforcement, NewImage, Wanted};
 use crate::datapath::{DatapathError, devices};
 use crate::policy::model::{
     Action, Interface, Mode, Name, Options, Policy, Protocol, RuleId, Side,

@@ -8,7 +8,7 @@ use super::facts::members;
 use super::guard;
 use super::placement::{group_set, resolve_for};
 use super::{Failure, Host, WriteOptions, Written};
-use crate::datapath::{devices, kernel};
+use crate::datapath::{acceptance, devices};
 use crate::policy::check;
 use crate::policy::model::Policy;
 use crate::store::{Note, State};
@@ -106,9 +106,9 @@ fn plan(
             continue;
         }
         match devices::by_name(&facts.devices, name) {
-            Some(device) => kernel::accept(device, &facts.devices)?,
+            Some(device) => acceptance::accept(device, &facts.devices)?,
             None if interface.wait || base.state.policy.interfaces.contains_key(name) => {}
-            None => return Err(kernel::missing(name, &facts.devices).into()),
+            None => return Err(acceptance::missing(name, &facts.devices).into()),
         }
     }
     state.members = members(&state.policy, facts, device_of);
