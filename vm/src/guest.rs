@@ -111,7 +111,9 @@ impl Guest {
         let mut emulator = qemu()?;
         emulator
             .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
-            .args(["-accel", "tcg,thread=multi", "-cpu", "max,la57=off", "-smp", "2"])
+            // One CPU: with more, the emulator may run an instruction that the kernel is rewriting
+            // (static branches) half old and half new, which the kernel does not survive.
+            .args(["-accel", "tcg", "-cpu", "max,la57=off", "-smp", "1"])
             .args(["-m", &self.memory.to_string()])
             .arg("-kernel")
             .arg(self.kernel.image()?)

@@ -6,7 +6,8 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use sg_common::tables::{IMAGE_CLASSES, image_slot};
 use sg_ctl::compile::Image;
-use sg_ctl::datapath::kernel::{Enforcement, Kernel, NewImage, Wanted};
+use sg_ctl::datapath::enforcement::{Enforcement, NewImage, Wanted};
+use sg_ctl::datapath::kernel::Kernel;
 use sg_ctl::policy::model::Hook;
 use sg_tests::namespace::run;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use sg_tests::net::{End, Net, at, host, host6, peer, peer6, v4, v6};
+use sg_tests::net::{Net, at, host, host6, peer, peer6};
 use sg_tests::probe::Probe;
 use sg_tests::services::{self, tcp_works, udp_works};
 use sg_tests::{HOOKS, ping};
@@ -14,12 +14,12 @@ const RULES: &str = "[groups.g]\n\
     [[groups.g.ingress]]\nprotocol = \"icmp\"\nicmp-type = 8\n\
     [[groups.g.ingress]]\nprotocol = \"icmpv6\"\nicmp-type = 128\n";
 
-fn policy(interface: &str, hook: &str) -> String {
+pub(crate) fn policy(interface: &str, hook: &str) -> String {
     format!("{RULES}[interfaces.{interface}]\ngroups = [\"g\"]\nhook = \"{hook}\"\n")
 }
 
 /// What [`RULES`] allows passes, what they do not allow does not, over both families.
-fn judge(net: &Net, context: &str) -> Result<()> {
+pub(crate) fn judge(net: &Net, context: &str) -> Result<()> {
     let _servers = (
         [host(7), host6(7), host(8), host6(8)].map(|at| services::tcp_echo(&net.host, at)),
         [host(7), host6(7)].map(|at| services::udp_echo(&net.host, at)),
@@ -81,118 +81,14 @@ pub(crate) fn restore() -> Result<()> {
         let probe = Probe::start(net.peer(), &net.host, host(9), Duration::from_millis(1));
         probe.await_arrival();
         net.sg.run("restore").ok();
-        let arrived = probe.arrived();
-        probe.send_more(50);
-        ensure!(probe.arrived() <= arrived + 1, "{hook}: open after the restore");
+        // What had passed before may still wait to be read.
+        let closed = (0..20).any(|_| {
+            let arrived = probe.arrived();
+            probe.send_more(50);
+            probe.arrived() == arrived
+        });
+        ensure!(closed, "{hook}: open after the restore");
         judge(&net, hook)?;
-    }
-    Ok(())
-}
-
-pub(crate) fn vlan() -> Result<()> {
-    let net = Net::new();
-    for (namespace, parent, end) in
-        [(&net.host, "nic0", End::Host), (net.peer(), "peer0", End::Peer)]
-    {
-        namespace.ip(&format!("link add link {parent} name vlan9 type vlan id 9"));
-        namespace.ip(&format!("address add {}/24 dev vlan9", v4(end, 9)));
-        namespace.ip(&format!("address add {}/64 dev vlan9 nodad", v6(end, 9)));
-        namespace.ip("link set vlan9 up");
-    }
-    let inside = at(v4(End::Host, 9), 7);
-    let inside6 = at(v6(End::Host, 9), 7);
-    let other = at(v4(End::Host, 9), 8);
-    let _servers = [inside, inside6, other].map(|at| services::tcp_echo(&net.host, at));
-    let works = || [inside, inside6, other].map(|at| tcp_works(net.peer(), at));
-    ensure!(works() == [true; 3], "tagged frames do not arrive without a filter");
-    for hook in HOOKS {
-        // The parent judges what is inside the tag.
-        net.sg.apply(&policy("nic0", hook)).ok();
-        ensure!(works() == [true, true, false], "{hook}: on the parent: {:?}", works());
-        net.sg.run("detach nic0").ok();
-        ensure!(works() == [true; 3], "{hook}: after the detach: {:?}", works());
-    }
-    // The VLAN device has no native XDP.
-    for hook in ["xdp-generic", "tc", "auto"] {
-        net.sg.apply(&policy("vlan9", hook)).ok();
-        ensure!(works() == [true, true, false], "{hook}: on the VLAN: {:?}", works());
-        net.sg.run("detach vlan9").ok();
-    }
-    // Both have to allow.
-    net.sg.apply(&policy("vlan9", "auto")).ok();
-    net.sg.run("attach nic0").ok();
-    ensure!(works() == [false; 3], "the parent has no group, and lets pass: {:?}", works());
-    Ok(())
-}
-
-pub(crate) fn bond() -> Result<()> {
-    let net = Net::new();
-    net.host.ip("address flush dev nic0");
-    net.host.ip("link set nic0 down");
-    net.host.ip("link add bond0 type bond mode active-backup miimon 100");
-    net.host.ip("link set nic0 master bond0");
-    net.host.ip(&format!("address add {}/24 dev bond0", v4(End::Host, 0)));
-    net.host.ip(&format!("address add {}/64 dev bond0 nodad", v6(End::Host, 0)));
-    net.host.ip("link set bond0 up");
-    net.sg.run("group create lone").ok();
-    net.sg.run("attach nic0 --group lone").refuses(&["nic0", "bond0", "help:"]);
-    for hook in ["tc", "auto"] {
-        net.sg.apply(&policy("bond0", hook)).ok();
-        judge(&net, hook)?;
-        net.sg.run("detach bond0").ok();
-    }
-    Ok(())
-}
-
-pub(crate) fn vrf() -> Result<()> {
-    let net = Net::new();
-    net.host.ip("link add red type vrf table 10");
-    net.host.ip("link set red up");
-    net.sg.run("group create lone").ok();
-    net.sg.run("attach red --group lone").refuses(&["red", "help:"]);
-    // A port of a VRF is an ordinary interface, in a zone of its own.
-    net.host.ip("link set nic0 master red");
-    net.host.ip(&format!("address replace {}/64 dev nic0 nodad", v6(End::Host, 0)));
-    net.host.sysctl("net/ipv4/tcp_l3mdev_accept", "1");
-    let _servers = [7, 8].map(|port| services::tcp_echo(&net.host, host(port)));
-    for hook in HOOKS {
-        net.sg.apply(&policy("nic0", hook)).ok();
-        ensure!(tcp_works(net.peer(), host(7)), "{hook}: an allowed port is lost");
-        ensure!(!tcp_works(net.peer(), host(8)), "{hook}: a denied port answers");
-        net.sg.run("detach nic0").ok();
-    }
-    Ok(())
-}
-
-pub(crate) fn tunnels() -> Result<()> {
-    let net = Net::new();
-    for (namespace, own, other) in
-        [(&net.host, End::Host, End::Peer), (net.peer(), End::Peer, End::Host)]
-    {
-        let outer = format!("local {} remote {}", v4(own, 0), v4(other, 0));
-        for (link, kind, name) in [(20, "ipip", "tunnel0"), (21, "gre", "tunnel1")] {
-            namespace.ip(&format!("link add {name} type {kind} {outer}"));
-            namespace.ip(&format!("address add {}/24 dev {name}", v4(own, link)));
-            namespace.ip(&format!("link set {name} up"));
-        }
-    }
-    for (link, name) in [(20, "tunnel0"), (21, "tunnel1")] {
-        let own = |port| at(v4(End::Host, link), port);
-        let _servers = [7, 8].map(|port| services::tcp_echo(&net.host, own(port)));
-        ensure!(tcp_works(net.peer(), own(8)), "{name} does not work without a filter");
-        net.sg.run("group create lone").ok();
-        net.sg.run(&format!("attach {name} --group lone --hook xdp")).refuses(&[name, "xdp"]);
-        net.sg.run("group delete lone").ok();
-        for hook in ["tc", "auto"] {
-            net.sg.apply(&policy(name, hook)).ok();
-            ensure!(tcp_works(net.peer(), own(7)), "{name}, {hook}: an allowed port is lost");
-            ensure!(!tcp_works(net.peer(), own(8)), "{name}, {hook}: a denied port answers");
-            ensure!(
-                tcp_works(net.peer(), own(7)) && ping::answers(net.peer(), own(0).ip()),
-                "{name}, {hook}: ping is lost"
-            );
-            net.sg.run(&format!("detach {name}")).ok();
-        }
     }
     Ok(())
 }
