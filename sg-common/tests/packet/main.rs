@@ -173,6 +173,8 @@ fn what_cannot_be_judged_has_its_own_reason() {
     offset[12] = 0x40;
     let mut udp_short = udp();
     udp_short[5] = 7;
+    let mut udp_none = udp();
+    udp_none[5] = 0;
     let mut udp_long = udp();
     udp_long[5] = 11;
     for (what, kind, packet, reason) in [
@@ -189,6 +191,7 @@ fn what_cannot_be_judged_has_its_own_reason() {
         ("total length 0 on the wire", 0x800, no_length, Reason::BadIpHeader),
         ("data offset 4", 0x800, v4(6, &[], 0, &offset), Reason::BadTransport),
         ("UDP length 7", 0x800, v4(17, &[], 0, &udp_short), Reason::BadTransport),
+        ("UDP length 0 over IPv4", 0x800, v4(17, &[], 0, &udp_none), Reason::BadTransport),
         ("UDP length beyond the packet", 0x800, v4(17, &[], 0, &udp_long), Reason::BadTransport),
         (
             "first fragment of 8 bytes",
@@ -238,6 +241,41 @@ fn offload_makes_lengths_of_zero_legal_on_socket_buffers() {
         let parsed = real(&input).unwrap();
         assert_eq!((parsed.key, parsed.length), (443, whole));
         assert!(real(&framed(kind, &packet)).is_err());
+    }
+}
+
+#[test]
+fn what_goes_to_many_is_marked() {
+    for (destination, group) in [
+        ([224, 0, 0, 1], true),
+        ([239, 255, 255, 250], true),
+        ([255, 255, 255, 255], true),
+        ([223, 255, 255, 255], false),
+        ([240, 0, 0, 1], false),
+        ([255, 255, 255, 254], false),
+    ] {
+        let mut packet = v4(17, &[], 0, &udp());
+        packet[16..20].copy_from_slice(&destination);
+        assert_eq!(real(&framed(0x800, &packet)).unwrap().has(GROUP), group, "{destination:?}");
+    }
+    for (first, group) in [(0xff, true), (0xfe, false)] {
+        let mut packet = v6(&[], 17, &udp());
+        packet[24] = first;
+        assert_eq!(real(&framed(0x86dd, &packet)).unwrap().has(GROUP), group);
+    }
+    // By the link layer, too: a unicast address in a broadcast frame.
+    let mut input = framed(0x800, &v4(17, &[], 0, &udp()));
+    input.bytes[0] = 0xff;
+    assert!(real(&input).unwrap().has(GROUP));
+}
+
+#[test]
+fn lengths_are_told_from_ether_types() {
+    for (kind, llc) in [(0, true), (0x5ff, true), (0x600, false), (0x88cc, false)] {
+        let packet = real(&framed(kind, &[0x42, 0x42, 3, 0])).unwrap();
+        assert_eq!(packet.has(LLC), llc, "{kind:#x}");
+        assert_eq!(packet.ether_type, if llc { 0x4242 } else { kind });
+        assert!(!packet.has(IP));
     }
 }
 
