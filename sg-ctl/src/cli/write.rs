@@ -108,7 +108,8 @@ pub(crate) fn run(
     let mut changes = Vec::new();
     let mut host = context.host()?;
     let written = host.change(name, &options.of_host(), &mut |policy| {
-        let before = options.dry_run.then(|| policy.clone());
+        // Who reads JSON is told what changed; a table would only repeat the command.
+        let before = (options.dry_run || context.json()).then(|| policy.clone());
         done = edit(policy)?;
         if let Some(before) = before {
             changes = Diff::between(&before, policy).changes;
@@ -138,7 +139,7 @@ pub(crate) fn answer(
         changed: written.changed,
         dry_run: options.dry_run,
         warnings: &written.warnings,
-        changes: options.dry_run.then_some(changes),
+        changes,
         fields,
         text,
         bare,
@@ -153,8 +154,8 @@ struct Answer<'a> {
     changed: bool,
     dry_run: bool,
     warnings: &'a [String],
-    /// What would change; `null` if it was no dry run.
-    changes: Option<Vec<Change>>,
+    /// What changed, or would.
+    changes: Vec<Change>,
     #[serde(flatten)]
     fields: Map<String, Value>,
     #[serde(skip)]
@@ -166,8 +167,8 @@ struct Answer<'a> {
 impl Listing for Answer<'_> {
     fn text(&self, _: &Style) -> String {
         let generation = self.generation;
-        if let Some(changes) = &self.changes {
-            let mut out: String = changes.iter().map(|change| format!("{change}\n")).collect();
+        if self.dry_run {
+            let mut out: String = self.changes.iter().map(|change| format!("{change}\n")).collect();
             out.push_str(&match self.changed {
                 true => format!("it would be generation {generation}\n"),
                 false => format!("nothing would change; generation {generation}\n"),
@@ -187,13 +188,14 @@ mod tests {
     use super::*;
 
     fn sample(changed: bool, changes: Option<Vec<Change>>, bare: bool) -> Answer<'static> {
+        let dry_run = changes.is_some();
         Answer {
             command: "group create",
             generation: 7,
             changed,
-            dry_run: changes.is_some(),
+            dry_run,
             warnings: &[],
-            changes,
+            changes: changes.unwrap_or_default(),
             fields: Done::default().with("name", "web").fields,
             text: "group web created".into(),
             bare,
@@ -227,7 +229,7 @@ mod tests {
           "changed": true,
           "dry_run": false,
           "warnings": [],
-          "changes": null,
+          "changes": [],
           "name": "web"
         }
         "#);
