@@ -1,10 +1,10 @@
 //! Large policies: how long reading, comparing and writing them takes.
 //!
-//! `cargo test --release -p sg-ctl --test policy_speed -- --ignored --nocapture` prints the times
-//! and holds them against bounds; the other tests only show that large inputs are read right.
+//! `cargo test --release -p sg-ctl --test policy_speed -- --ignored --nocapture` prints the times;
+//! the other tests only show that large inputs are read right.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sg_ctl::policy::diff::Diff;
 use sg_ctl::policy::export::export;
@@ -47,39 +47,37 @@ fn loaded(text: &str, format: Format, list: &str) -> Loaded {
     read(&[source], &mut |_| Ok(list.as_bytes().to_vec())).unwrap_or_else(|e| panic!("{e}"))
 }
 
-fn timed<T>(what: &str, most: Duration, action: impl FnOnce() -> T) -> T {
+fn timed<T>(what: &str, action: impl FnOnce() -> T) -> T {
     let start = Instant::now();
     let result = action();
     let taken = start.elapsed();
     println!("{what}: {taken:.0?}");
-    assert!(taken < most, "{what}: {taken:?}, at most {most:?}");
     result
 }
 
 #[test]
 #[ignore = "measures time, so it wants a release build on a quiet machine"]
-fn large_policies_are_read_in_time() {
-    let second = Duration::from_secs(1);
+fn large_policies_are_read() {
     let text = rules(100_000);
     println!("{} MB of TOML", text.len() >> 20);
-    let policy = timed("100 000 rules, TOML", second, || loaded(&text, Format::Toml, "")).policy;
-    let json = timed("export as JSON", second, || export(&policy, Format::Json));
-    let toml = timed("export as TOML", second, || export(&policy, Format::Toml));
-    let other = timed("100 000 rules, JSON", second, || loaded(&json, Format::Json, "")).policy;
-    timed("the export, TOML", second, || loaded(&toml, Format::Toml, ""));
-    let same = timed("diff of equal policies", second, || Diff::between(&policy, &other));
+    let policy = timed("100 000 rules, TOML", || loaded(&text, Format::Toml, "")).policy;
+    let json = timed("export as JSON", || export(&policy, Format::Json));
+    let toml = timed("export as TOML", || export(&policy, Format::Toml));
+    let other = timed("100 000 rules, JSON", || loaded(&json, Format::Json, "")).policy;
+    timed("the export, TOML", || loaded(&toml, Format::Toml, ""));
+    let same = timed("diff of equal policies", || Diff::between(&policy, &other));
     assert!(same.is_empty());
-    let diff = timed("diff with nothing", second, || Diff::between(&Policy::default(), &policy));
+    let diff = timed("diff with nothing", || Diff::between(&Policy::default(), &policy));
     assert_eq!(diff.changes.len(), 100_003);
 
     let text = entries(1_000_000);
     println!("{} MB of entries", text.len() >> 20);
-    let list = timed("1 000 000 entries", second, || list::parse("l", text.as_bytes()).unwrap());
+    let list = timed("1 000 000 entries", || list::parse("l", text.as_bytes()).unwrap());
     assert_eq!(list.nets.len(), 1_000_000);
     let file = "[prefix-lists.l]\nentries-file = \"l.txt\"";
-    let policy = timed("the same by a policy", second, || loaded(file, Format::Toml, &text)).policy;
-    let toml = timed("export of the entries", second, || export(&policy, Format::Toml));
-    timed("entries in a TOML file", 2 * second, || loaded(&toml, Format::Toml, ""));
+    let policy = timed("the same by a policy", || loaded(file, Format::Toml, &text)).policy;
+    let toml = timed("export of the entries", || export(&policy, Format::Toml));
+    timed("entries in a TOML file", || loaded(&toml, Format::Toml, ""));
 }
 
 #[test]
