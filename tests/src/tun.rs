@@ -1,11 +1,16 @@
 //! Interfaces without an Ethernet header, made through `/dev/net/tun`.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use crate::namespace::Namespace;
+
+/// Of linux/if_tun.h: frames go through NAPI,
+const IFF_NAPI: libc::c_int = 0x10;
+/// and each piece of a vectored write becomes a fragment.
+const IFF_NAPI_FRAGS: libc::c_int = 0x20;
 
 /// A tun or tap device, gone on drop.
 #[derive(Debug)]
@@ -30,6 +35,15 @@ impl Tun {
     #[must_use]
     pub fn tap(namespace: &Namespace, name: &str) -> Self {
         Self::make(namespace, name, libc::IFF_TAP)
+    }
+
+    /// Makes a tap device of which [`Tun::send_in_pieces`] decides what lies in a frame's linear part.
+    ///
+    /// # Panics
+    /// If that fails.
+    #[must_use]
+    pub fn tap_of_pieces(namespace: &Namespace, name: &str) -> Self {
+        Self::make(namespace, name, libc::IFF_TAP | IFF_NAPI | IFF_NAPI_FRAGS)
     }
 
     fn make(namespace: &Namespace, name: &str, kind: libc::c_int) -> Self {
@@ -68,6 +82,17 @@ impl Tun {
     /// If it refuses.
     pub fn send(&self, packet: &[u8]) {
         (&self.file).write_all(packet).expect("write to the device");
+    }
+
+    /// Lets the kernel receive a frame whose first piece alone is linear; the others are fragments of
+    /// the socket buffer.
+    ///
+    /// # Panics
+    /// If it refuses.
+    pub fn send_in_pieces(&self, pieces: &[&[u8]]) {
+        let slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        let written = (&self.file).write_vectored(&slices).expect("write to the device");
+        assert_eq!(written, pieces.iter().map(|piece| piece.len()).sum::<usize>());
     }
 
     /// The next packet that the kernel sends on the device within `limit`.

@@ -3,6 +3,7 @@
 
 mod always;
 mod judged;
+mod pieces;
 mod state;
 mod way;
 
