@@ -404,3 +404,401 @@ fn nothing_to_multicast_or_broadcast_opens_or_answers() {
     filter.send(&udp(Opener), Opener);
     assert_eq!(filter.send(&to_group(udp(Other)), Other), None);
 }
+
+/// What happens to the table in a random run.
+#[derive(Clone, Debug)]
+enum Step {
+    /// A packet of this connection, which leaves it in a state of its protocol.
+    Packet(u16, Kind, usize, bool),
+    Wait(u32),
+}
+
+fn steps(keys: u16) -> impl Strategy<Value = Vec<Step>> {
+    let kinds = [Kind::Tcp, Kind::Udp, Kind::Sctp, Kind::Icmp, Kind::Other];
+    let kinds = prop::sample::select(kinds.to_vec());
+    let packet = (0..keys, kinds, 0_usize..6, any::<bool>());
+    let wait = prop_oneof![4 => 0_u32..70, 2 => 100_u32..700, 1 => 400_000_u32..440_000];
+    let step = prop_oneof![
+        6 => packet.prop_map(|(key, kind, state, mark)| Step::Packet(key, kind, state, mark)),
+        1 => wait.prop_map(Step::Wait),
+    ];
+    prop::collection::vec(step, 1..200)
+}
+
+/// The states of a protocol and their times (spec §2.11).
+fn lives(kind: Kind) -> &'static [(State, u32)] {
+    match kind {
+        Kind::Tcp => &[
+            (State::SynSent, 60),
+            (State::SynReceived, 60),
+            (State::Established, 432_000),
+            (State::FinOpener, 432_000),
+            (State::FinOther, 432_000),
+            (State::Closing, 120),
+        ],
+        Kind::Udp => &[(State::OneWay, 30), (State::Answered, 180)],
+        Kind::Icmp => &[(State::OneWay, 30), (State::Answered, 30)],
+        Kind::Sctp => &[
+            (State::SctpOpening, 600),
+            (State::SctpEstablished, 432_000),
+            (State::SctpClosing, 600),
+        ],
+        Kind::Other => &[(State::OneWay, 600), (State::Answered, 600)],
+    }
+}
+
+proptest! {
+    /// A map from keys to state, mark and time does the same as a table with places to spare.
+    #[test]
+    fn the_table_does_what_a_map_does(hash_seed: u64, steps in steps(24)) {
+        let (table, timeouts) = (Memory::new(hash_seed, 64), Timeouts::default());
+        let mut map: HashMap<u16, (State, bool, u32, u32)> = HashMap::new();
+        let mut now = 1;
+        for step in steps {
+            match step {
+                Step::Wait(seconds) => now += seconds,
+                Step::Packet(port, kind, state, mark) => {
+                    let (state, time) = lives(kind)[state % lives(kind).len()];
+                    prop_assert_eq!(timeout(&timeouts, state, kind), time);
+                    match find(&table, &numbered(port), now) {
+                        Some(found) => refresh(&table, &found, state, time, mark, now),
+                        None => {
+                            let key = numbered(port);
+                            let opened = open(&table, &key, state, kind, &timeouts, now, mark);
+                            prop_assert_eq!(opened, Opened::Free);
+                        }
+                    }
+                    map.insert(port, (state, mark, now, time));
+                }
+            }
+            for port in 0..24 {
+                let found = find(&table, &numbered(port), now);
+                let Some(&(state, mark, used, time)) = map.get(&port) else {
+                    prop_assert!(found.is_none());
+                    continue;
+                };
+                // In the last sixty-fourth and a second both are right, and what the table says
+                // then stays.
+                match found {
+                    Some(found) => {
+                        prop_assert!(now < used + time + 1 + time / 64);
+                        prop_assert_eq!((found.place.state(), found.place.marked()), (state, mark));
+                        prop_assert_eq!(table.copies(found.entry, now), 1);
+                    }
+                    None => {
+                        prop_assert!(now >= used + time);
+                        map.remove(&port);
+                    }
+                }
+            }
+        }
+    }
+
+    /// In a table that is far too small only half-open and one-way entries give way.
+    #[test]
+    fn no_pressure_takes_the_place_of_an_established_connection(hash_seed: u64, steps in steps(80)) {
+        let (table, timeouts) = (Memory::new(hash_seed, 3), Timeouts::default());
+        let mut staying: HashMap<u16, u32> = HashMap::new();
+        let mut now = 1;
+        for step in steps {
+            match step {
+                Step::Wait(seconds) => now += seconds,
+                Step::Packet(port, kind, state, mark) => {
+                    let (state, time) = lives(kind)[state % lives(kind).len()];
+                    let key = numbered(port);
+                    let opened = match find(&table, &key, now) {
+                        Some(found) => {
+                            refresh(&table, &found, state, time, mark, now);
+                            Opened::Free
+                        }
+                        None => open(&table, &key, state, kind, &timeouts, now, mark),
+                    };
+                    let weak = [State::SynSent, State::SynReceived, State::OneWay, State::SctpOpening];
+                    let (full, weak) = (opened == Opened::Full, weak.contains(&state));
+                    prop_assert_eq!(find(&table, &key, now).is_none(), full);
+                    staying.remove(&port);
+                    if !full && !weak {
+                        staying.insert(port, now + time);
+                    }
+                }
+            }
+            staying.retain(|_, ends| now < *ends);
+            for port in staying.keys() {
+                prop_assert!(find(&table, &numbered(*port), now).is_some());
+            }
+        }
+    }
+}
+
+/// A table of one bucket that holds these states, each a second younger than the one before.
+fn filled(states: &[State]) -> (Memory, Timeouts, u32) {
+    let (table, timeouts) = (Memory::new(1, 1), Timeouts::default());
+    let mut now = 1000;
+    for (port, state) in (0..).zip(states) {
+        let kind = match state {
+            State::OneWay | State::Answered => Kind::Udp,
+            State::SctpOpening | State::SctpEstablished | State::SctpClosing => Kind::Sctp,
+            _ => Kind::Tcp,
+        };
+        let opened = open(&table, &numbered(port), *state, kind, &timeouts, now, false);
+        assert_eq!(opened, Opened::Free);
+        now += 1;
+    }
+    (table, timeouts, now)
+}
+
+fn open_tcp(table: &Memory, port: u16, timeouts: &Timeouts, now: u32) -> Opened {
+    open(table, &numbered(port), State::Established, Kind::Tcp, timeouts, now, false)
+}
+
+#[test]
+fn a_full_table_gives_up_the_oldest_half_open_and_one_way_entries_and_then_refuses() {
+    let states = [
+        State::Established,
+        State::SctpOpening,
+        State::SynSent,
+        State::Answered,
+        State::OneWay,
+        State::SynReceived,
+        State::Closing,
+    ];
+    let (table, timeouts, now) = filled(&states);
+    assert_eq!(open_tcp(&table, 7, &timeouts, now), Opened::Free, "a free place comes first");
+    // Renewed, so the youngest.
+    let found = find(&table, &numbered(1), now).expect("opened above");
+    refresh(&table, &found, State::SctpOpening, 600, false, now + 10);
+    for (new, gone) in [(100, 2), (101, 4), (102, 5), (103, 1)] {
+        assert!(find(&table, &numbered(gone), now).is_some());
+        assert_eq!(open_tcp(&table, new, &timeouts, now), Opened::Evicted);
+        assert!(find(&table, &numbered(gone), now).is_none(), "{gone} was the oldest");
+        assert!(find(&table, &numbered(new), now).is_some());
+    }
+    assert_eq!(open_tcp(&table, 104, &timeouts, now), Opened::Full);
+    for port in [0, 3, 6, 7, 100, 101, 102, 103] {
+        assert!(find(&table, &numbered(port), now).is_some(), "{port} stays");
+    }
+    // Closing ends after 120 seconds, and only then makes room.
+    assert_eq!(open_tcp(&table, 104, &timeouts, now + 119), Opened::Full);
+    assert_eq!(open_tcp(&table, 104, &timeouts, now + 122), Opened::Free);
+}
+
+#[test]
+fn an_expired_entry_gives_way_before_a_half_open_one() {
+    let mut states = [State::SynSent; WAYS as usize];
+    states[5] = State::OneWay;
+    let (table, timeouts, now) = filled(&states);
+    assert_eq!(open_tcp(&table, 100, &timeouts, now + 30), Opened::Free);
+    assert!((0..8).all(|port| find(&table, &numbered(port), now + 30).is_some() == (port != 5)));
+}
+
+#[test]
+fn a_key_goes_to_either_of_its_buckets() {
+    let (table, timeouts) = (Memory::new(1, 2), Timeouts::default());
+    // Both buckets take every key that may go to either, so none is refused before all are full.
+    let both = |port: &u16| {
+        let [first, second] = numbered(*port).hash(1, 2).buckets;
+        first != second
+    };
+    let ports: Vec<u16> = (0..u16::MAX).filter(both).take(17).collect();
+    for port in &ports[..16] {
+        assert_eq!(open_tcp(&table, *port, &timeouts, 1), Opened::Free);
+    }
+    assert_eq!(open_tcp(&table, ports[16], &timeouts, 1), Opened::Full);
+    assert!(ports[..16].iter().all(|port| find(&table, &numbered(*port), 1).is_some()));
+}
+
+#[test]
+fn a_place_whose_writer_died_is_free_again_after_a_moment() {
+    let (table, timeouts, now) = filled(&[State::Established; 8]);
+    table.set(3, Place::new(State::Busy, 0, now + 2, false));
+    assert_eq!(open_tcp(&table, 100, &timeouts, now + 1), Opened::Full);
+    assert_eq!(open_tcp(&table, 100, &timeouts, now + 2), Opened::Free);
+}
+
+#[test]
+fn who_read_a_place_before_it_changed_does_not_change_it() {
+    let (table, timeouts, now) = filled(&[State::SynSent; 8]);
+    let stale = find(&table, &numbered(0), now).expect("opened above");
+    assert_eq!(open_tcp(&table, 100, &timeouts, now), Opened::Evicted);
+    refresh(&table, &stale, State::Closing, 120, true, now);
+    let place = find(&table, &numbered(100), now).expect("opened above").place;
+    assert_eq!((place.state(), place.marked()), (State::Established, false));
+}
+
+const THREADS: u16 = 4;
+
+/// Runs a function on all threads, released at once.
+fn on_threads(run: impl Fn(u16) + Sync) {
+    let barrier = std::sync::Barrier::new(THREADS.into());
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (run, barrier) = (&run, &barrier);
+            scope.spawn(move || {
+                barrier.wait();
+                run(thread);
+            });
+        }
+    });
+}
+
+#[test]
+fn threads_that_open_different_connections_lose_none() {
+    // Three places for each: none of them may be refused.
+    let (table, timeouts, now) = (Memory::new(3, 750), Timeouts::default(), 1000);
+    on_threads(|thread| {
+        for port in (thread..2000).step_by(THREADS.into()) {
+            let mut tries = std::iter::repeat_with(|| open_tcp(&table, port, &timeouts, now));
+            assert_eq!(tries.find(|opened| *opened != Opened::Lost), Some(Opened::Free));
+            assert!(find(&table, &numbered(port), now).is_some());
+        }
+    });
+    let mut entries: Vec<u32> = (0..2000)
+        .map(|port| find(&table, &numbered(port), now).expect("none is lost").entry)
+        .collect();
+    entries.sort_unstable();
+    entries.dedup();
+    assert_eq!(entries.len(), 2000, "each has an entry of its own");
+    assert_eq!(table.places().iter().filter(|place| place.lives(now)).count(), 2000);
+}
+
+/// Of an eviction at the same moment nobody may see the old key with the new connection's state.
+#[test]
+fn threads_that_fight_for_places_never_mix_connections_up() {
+    let (table, timeouts, now) = (Memory::new(3, 2), Timeouts::default(), 1000);
+    on_threads(|thread| {
+        for round in 0..2000_u16 {
+            let port = round % 50 * THREADS + thread;
+            // The mark goes with the key, so that a mixture shows.
+            let mark = port % 2 == 1;
+            let key = numbered(port);
+            if find(&table, &key, now).is_none() {
+                let state = State::SynSent;
+                assert_ne!(
+                    open(&table, &key, state, Kind::Tcp, &timeouts, now, mark),
+                    Opened::Full
+                );
+            }
+            for port in 0..50 * THREADS {
+                if let Some(found) =
+                    (port % 16 == round % 16).then(|| find(&table, &numbered(port), now)).flatten()
+                {
+                    assert_eq!(found.place.marked(), port % 2 == 1);
+                    assert_eq!(found.place.state(), State::SynSent);
+                }
+            }
+        }
+    });
+    let places = table.places();
+    assert!(places.iter().all(|place| place.state() == State::SynSent), "no place stays busy");
+    for entry in 0..2 * WAYS {
+        assert_eq!(table.copies(entry, now), 1, "a key is opened by one thread only");
+    }
+}
+
+/// Two may both succeed, but everyone finds the same one afterwards and the other one ends unused.
+#[test]
+fn of_one_connection_that_threads_open_at_once_one_entry_counts() {
+    for round in 0..200_u16 {
+        let (table, timeouts) = (Memory::new(u64::from(round), 4), Timeouts::default());
+        let key = numbered(round);
+        on_threads(|_| {
+            while find(&table, &key, 1000).is_none() {
+                let opened = open(&table, &key, State::SynSent, Kind::Tcp, &timeouts, 1000, false);
+                assert!(matches!(opened, Opened::Free | Opened::Lost));
+            }
+        });
+        let first = find(&table, &key, 1000).expect("one of them succeeded");
+        assert!(table.copies(first.entry, 1000) <= THREADS.into());
+        refresh(&table, &first, State::Established, 432_000, false, 1001);
+        let now = 1000 + 62;
+        let found = find(&table, &key, now).expect("renewed");
+        assert_eq!((found.entry, found.place.state()), (first.entry, State::Established));
+        assert_eq!(table.copies(found.entry, now), 1);
+    }
+}
+
+/// A connection of this protocol that is known from elsewhere.
+fn known(protocol: u8) -> Seed {
+    Seed {
+        zone: ZONE,
+        opened: Direction::Egress,
+        family: 4,
+        protocol,
+        addresses: (support::OPENER, support::OTHER),
+        ports: match protocol {
+            protocol::ICMP => (77, 8),
+            protocol::TCP | protocol::UDP | protocol::SCTP => (40_000, 443),
+            _ => (0, 0),
+        },
+    }
+}
+
+#[test]
+fn a_seeded_connection_goes_on_both_ways_with_its_full_time() {
+    let cases = [
+        (protocol::TCP, tcp(Opener, ACK), tcp(Other, ACK), State::Established, 432_000),
+        (protocol::UDP, udp(Opener), udp(Other), State::Answered, 180),
+        (protocol::SCTP, sctp(Opener, 0), sctp(Other, 0), State::SctpEstablished, 432_000),
+        (protocol::ICMP, icmp(Opener, 4, 8), icmp(Other, 4, 0), State::Answered, 30),
+        (47, other(Opener, 47), other(Other, 47), State::Answered, 600),
+    ];
+    for (protocol, sent, reply, state, time) in cases {
+        let mut filter = Filter::new();
+        assert!(seed(&filter.table, &filter.timeouts, &known(protocol), filter.now));
+        filter.idles_for(&sent, Opener, time);
+        filter.idles_for(&reply, Other, time);
+        assert_eq!(filter.send(&reply, Other), Some(state));
+        // Again renews it and makes no second one.
+        filter.now += time / 2;
+        assert!(seed(&filter.table, &filter.timeouts, &known(protocol), filter.now));
+        filter.idles_for(&sent, Opener, time);
+        assert_eq!(filter.table.places().iter().filter(|place| place.lives(filter.now)).count(), 1);
+    }
+}
+
+#[test]
+fn a_seed_establishes_what_is_half_open_and_takes_its_mark() {
+    let filter = Filter::new();
+    let key = key(&tcp(Opener, SYN), Opener);
+    open(&filter.table, &key, State::SynSent, Kind::Tcp, &filter.timeouts, filter.now, true);
+    assert!(seed(&filter.table, &filter.timeouts, &known(protocol::TCP), filter.now));
+    let place = filter.place(&tcp(Other, ACK), Other).expect("seeded");
+    assert_eq!((place.state(), place.marked()), (State::Established, false));
+}
+
+#[test]
+fn a_seed_evicts_and_is_refused_like_a_packet() {
+    let (table, timeouts, now) = filled(&[State::OneWay; 8]);
+    assert!(seed(&table, &timeouts, &known(protocol::TCP), now));
+    assert!(find(&table, &numbered(0), now).is_none());
+    let (table, timeouts, now) = filled(&[State::Established; 8]);
+    assert!(!seed(&table, &timeouts, &known(protocol::TCP), now));
+    assert!((0..8).all(|port| find(&table, &numbered(port), now).is_some()));
+}
+
+#[test]
+fn a_mark_stays_through_the_life_of_a_connection_and_goes_when_asked() {
+    let filter = Filter::new();
+    let (table, timeouts, now) = (&filter.table, &filter.timeouts, filter.now);
+    let key = key(&tcp(Opener, SYN), Opener);
+    open(table, &key, State::SynSent, Kind::Tcp, timeouts, now, true);
+    let marked = || filter.place(&tcp(Other, ACK), Other).expect("opened above").marked();
+    assert!(marked());
+    play(&filter, tcp, &HANDSHAKE[1..]);
+    assert!(marked(), "packets leave it");
+    // The same state and time: only the mark is a reason to write.
+    let found = find(table, &key, now).expect("opened above");
+    refresh(table, &found, State::Established, 432_000, false, now);
+    assert!(!marked());
+    let found = find(table, &key, now).expect("opened above");
+    refresh(table, &found, State::Established, 432_000, true, now);
+    assert!(marked());
+}
+
+#[test]
+fn a_marked_entry_is_as_easily_evicted_as_any() {
+    let (table, timeouts, now) = filled(&[State::Established; 7]);
+    open(&table, &numbered(7), State::OneWay, Kind::Udp, &timeouts, now, true);
+    assert_eq!(open_tcp(&table, 100, &timeouts, now), Opened::Evicted);
+    assert!(!find(&table, &numbered(100), now).expect("opened").place.marked());
+}
