@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use proptest::prelude::*;
@@ -14,7 +15,7 @@ use sg_common::packet::tcp::{ACK, FIN, RST, SYN};
 use sg_common::packet::{Address, GROUP, NO_SCTP_CHUNK, Packet, protocol};
 use sg_common::tables::{Timeouts, WAYS};
 use sg_common::verdict::Direction;
-use support::{Filter, Memory, ZONE, icmp, key, other, sctp, tcp, udp};
+use support::{Filter, Memory, Raced, ZONE, icmp, key, other, sctp, tcp, udp};
 
 use Sender::{Opener, Other};
 
@@ -623,6 +624,39 @@ fn who_read_a_place_before_it_changed_does_not_change_it() {
     refresh(&table, &stale, State::Closing, 120, true, now);
     let place = find(&table, &numbered(100), now).expect("opened above").place;
     assert_eq!((place.state(), place.marked()), (State::Established, false));
+}
+
+#[test]
+fn who_comes_second_to_a_place_leaves_it_alone() {
+    for state in [State::Busy, State::Established, State::SynSent] {
+        let (memory, timeouts, now) = filled(&[State::SynSent; 8]);
+        // The first place is the one that is chosen.
+        let theirs = Place::new(state, 5, now + 9, true);
+        let table = Raced { memory, change: Cell::new(Some((0, theirs))) };
+        let key = numbered(100);
+        let opened = open(&table, &key, State::SynSent, Kind::Tcp, &timeouts, now, false);
+        assert_eq!(opened, Opened::Lost);
+        assert_eq!(table.memory.places()[0], theirs);
+        assert!(find(&table, &key, now).is_none());
+    }
+}
+
+#[test]
+fn a_place_that_changes_while_its_entry_is_read_holds_what_it_became() {
+    let key = numbered(0);
+    let print = key.hash(1, 1).fingerprint;
+    let cases = [
+        (Place::new(State::SynReceived, print, 2000, true), true),
+        (Place::new(State::SynSent, print ^ 1, 2000, false), false),
+        (Place::new(State::Busy, 0, 2000, false), false),
+        (Place::new(State::SynSent, print, 1000, false), false),
+    ];
+    for (became, found) in cases {
+        let (memory, _, now) = filled(&[State::SynSent]);
+        let table = Raced { memory, change: Cell::new(Some((0, became))) };
+        let place = search(&table, &key, now).map(|found| found.place);
+        assert_eq!(place, found.then_some(became));
+    }
 }
 
 const THREADS: u16 = 4;

@@ -1,5 +1,7 @@
 //! A connection table in memory, a clock that the tests move, and packets of one connection.
 
+use std::cell::Cell;
+
 use sg_common::conntrack::{
     Key, Opened, Opening, Place, Sender, State, Table, WORDS, admits, find, open, opening, update,
 };
@@ -60,6 +62,34 @@ impl Table for Memory {
 
     fn entry(&self, entry: u32) -> Option<&[Word; WORDS]> {
         self.entries.get(entry as usize)
+    }
+}
+
+/// A table in which another CPU changes a place just before an entry is first looked at.
+pub(crate) struct Raced {
+    pub(crate) memory: Memory,
+    /// The entry and what its place becomes.
+    pub(crate) change: Cell<Option<(u32, Place)>>,
+}
+
+impl Table for Raced {
+    fn seed(&self) -> u64 {
+        self.memory.seed()
+    }
+
+    fn buckets(&self) -> u32 {
+        self.memory.buckets()
+    }
+
+    fn bucket(&self, bucket: u32) -> Option<&[Word; WORDS]> {
+        self.memory.bucket(bucket)
+    }
+
+    fn entry(&self, entry: u32) -> Option<&[Word; WORDS]> {
+        if let Some((changed, place)) = self.change.take() {
+            self.memory.set(changed, place);
+        }
+        self.memory.entry(entry)
     }
 }
 
