@@ -34,7 +34,7 @@ pub enum State {
     FinOther = 6,
     /// TCP after a FIN of both sides or a RST.
     Closing = 7,
-    /// Protocols without a handshake: unanswered.
+    /// UDP: unanswered.
     OneWay = 8,
     /// Protocols without a handshake: answered.
     Answered = 9,
@@ -44,6 +44,10 @@ pub enum State {
     SctpEstablished = 11,
     /// SCTP after an abort or a shutdown.
     SctpClosing = 12,
+    /// ICMP: the query is unanswered.
+    IcmpOneWay = 13,
+    /// Protocols without ports: unanswered.
+    OtherOneWay = 14,
 }
 
 impl State {
@@ -64,6 +68,8 @@ impl State {
             10 => Self::SctpOpening,
             11 => Self::SctpEstablished,
             12 => Self::SctpClosing,
+            13 => Self::IcmpOneWay,
+            14 => Self::OtherOneWay,
             _ => Self::Free,
         }
     }
@@ -134,24 +140,24 @@ impl Place {
     }
 
     /// The second in which it was last used, for who looks for a place: 0 if it is free or its time
-    /// is over (a place whose writer died half-way becomes free in the same manner), at least 1 if
-    /// it is evictable, [`NO_CANDIDATE`] if it must stay. Which protocol a one-way entry is of is not
-    /// in its place; UDP stands for all.
+    /// is over (a place whose writer died half-way becomes free in the same manner), at least
+    /// [`FIRST_SECOND`] if it is evictable, [`NO_CANDIDATE`] if it must stay.
     #[inline(always)]
     #[must_use]
     pub(super) const fn used(self, timeouts: &Timeouts, now: u32) -> u32 {
         let state = self.0 >> 56 & 31;
         let opening = is(state, State::SynSent) | is(state, State::SynReceived);
-        let (one_way, sctp) = (is(state, State::OneWay), is(state, State::SctpOpening));
+        let (udp, icmp) = (is(state, State::OneWay), is(state, State::IcmpOneWay));
+        let other = is(state, State::OtherOneWay) | is(state, State::SctpOpening);
         let idle = idle(timeouts.tcp_opening) & opening
-            | idle(timeouts.udp_one_way) & one_way
-            | idle(timeouts.other) & sctp;
-        let ends = self.ends() as u64;
-        // The difference, or 1 where that is below 1.
-        let age = ends.wrapping_sub(idle);
-        let positive = (0_u64.wrapping_sub(age) >> 63).wrapping_neg() & (age >> 63).wrapping_sub(1);
-        let since = age & positive | 1 & !positive;
-        let evictable = opening | one_way | sctp;
+            | idle(timeouts.udp_one_way) & udp
+            | idle(timeouts.icmp) & icmp
+            | idle(timeouts.other) & other;
+        // The difference, or the first second where that is earlier.
+        let first = FIRST_SECOND as u64;
+        let beyond = (self.ends() as u64).wrapping_sub(idle).wrapping_sub(first);
+        let since = first.wrapping_add(beyond & (beyond >> 63).wrapping_sub(1));
+        let evictable = opening | udp | icmp | other;
         let available = is(state, State::Free) | later(self.ends(), now).wrapping_sub(1);
         ((since & evictable | NO_CANDIDATE as u64 & !evictable) & !available) as u32
     }
@@ -181,6 +187,9 @@ const fn idle(timeout: u32) -> u64 {
 pub(super) const fn slack(timeout: u32) -> u32 {
     1 + timeout / 64
 }
+
+/// The earliest second of use that is told: smaller numbers are for available places.
+pub(super) const FIRST_SECOND: u32 = crate::tables::WAYS;
 
 /// Of a place that cannot be taken.
 pub(super) const NO_CANDIDATE: u32 = u32::MAX;

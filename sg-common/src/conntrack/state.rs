@@ -44,8 +44,9 @@ pub(crate) fn could_open(packet: &Packet) -> Opening {
     let state = match packet.kind() {
         Kind::Tcp if packet.detail & (flags::SYN | flags::ACK) == flags::SYN => State::SynSent,
         Kind::Sctp if packet.detail == sctp::INIT => State::SctpOpening,
-        Kind::Icmp if is_icmp_query(packet.family, packet.icmp_type()) => State::OneWay,
-        Kind::Udp | Kind::Other => State::OneWay,
+        Kind::Icmp if is_icmp_query(packet.family, packet.icmp_type()) => State::IcmpOneWay,
+        Kind::Udp => State::OneWay,
+        Kind::Other => State::OtherOneWay,
         _ => return Opening::None,
     };
     Opening::Opens(state)
@@ -92,9 +93,9 @@ pub fn timeout(timeouts: &Timeouts, state: State, kind: Kind) -> u32 {
         (State::Established | State::FinOpener | State::FinOther, _) => timeouts.tcp_established,
         (State::Closing, _) => timeouts.tcp_closing,
         (State::SctpEstablished, _) => timeouts.sctp_established,
-        (State::OneWay, Kind::Udp) => timeouts.udp_one_way,
+        (State::OneWay, _) => timeouts.udp_one_way,
+        (State::IcmpOneWay, _) | (State::Answered, Kind::Icmp) => timeouts.icmp,
         (State::Answered, Kind::Udp) => timeouts.udp_answered,
-        (State::OneWay | State::Answered, Kind::Icmp) => timeouts.icmp,
         _ => timeouts.other,
     }
 }
