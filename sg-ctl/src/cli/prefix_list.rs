@@ -51,13 +51,8 @@ pub(crate) struct Create {
     #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
     description: String,
 
-    /// First entries
-    #[arg(value_name = "CIDR", value_parser = cidr::parse)]
-    entries: Vec<IpNet>,
-
-    /// A file of first entries, one a line; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    file: Option<PathBuf>,
+    #[command(flatten)]
+    entries: Entries,
 }
 
 /// Delete a prefix list
@@ -88,6 +83,44 @@ pub(crate) struct Show {
     name: Name,
 }
 
+/// Where entries come from.
+#[derive(clap::Args, Clone, Debug)]
+struct Entries {
+    /// Entries
+    #[arg(value_name = "CIDR", value_parser = cidr::parse)]
+    entries: Vec<IpNet>,
+
+    /// A file of entries, one a line, # and ; begin a comment; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+impl Entries {
+    fn are_given(&self) -> bool {
+        self.file.is_some() || !self.entries.is_empty()
+    }
+
+    /// All of them; a note says how many of the file are there twice.
+    fn gather(&self, context: &Context) -> anyhow::Result<Vec<IpNet>> {
+        let mut all = self.entries.clone();
+        if let Some(path) = &self.file {
+            let (mut read, doubles) = if path.as_os_str() == "-" {
+                let mut read = list::parse(STDIN, &read_stdin()?)?;
+                let doubles = read.sort();
+                (read, doubles)
+            } else {
+                load_list(path)?
+            };
+            if doubles > 0 {
+                let entries = count(doubles, "entry is", "entries are");
+                context.note(&format!("{entries} in the file again; each is stored once"));
+            }
+            all.append(&mut read.nets);
+        }
+        Ok(all)
+    }
+}
+
 /// Add entries to a prefix list
 ///
 /// Entries that it has already are not stored again. Where a line of the file is wrong, nothing is
@@ -104,13 +137,8 @@ pub(crate) struct Add {
     #[arg(value_name = "NAME")]
     name: Name,
 
-    /// Entries
-    #[arg(value_name = "CIDR", value_parser = cidr::parse)]
-    entries: Vec<IpNet>,
-
-    /// A file of entries, one a line, # and ; begin a comment; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    file: Option<PathBuf>,
+    #[command(flatten)]
+    entries: Entries,
 }
 
 /// Remove entries from a prefix list
@@ -127,13 +155,8 @@ pub(crate) struct Remove {
     #[arg(value_name = "NAME")]
     name: Name,
 
-    /// Entries
-    #[arg(value_name = "CIDR", value_parser = cidr::parse)]
-    entries: Vec<IpNet>,
-
-    /// A file of entries, one a line, # and ; begin a comment; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    file: Option<PathBuf>,
+    #[command(flatten)]
+    entries: Entries,
 }
 
 /// Replace all entries of a prefix list at once, or its description
@@ -150,13 +173,8 @@ pub(crate) struct Set {
     #[arg(value_name = "NAME")]
     name: Name,
 
-    /// Entries
-    #[arg(value_name = "CIDR", value_parser = cidr::parse)]
-    entries: Vec<IpNet>,
-
-    /// A file of entries, one a line, # and ; begin a comment; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    file: Option<PathBuf>,
+    #[command(flatten)]
+    entries: Entries,
 
     /// No entries at all
     #[arg(long, conflicts_with_all = ["entries", "file"])]
@@ -191,35 +209,11 @@ pub(crate) fn run(context: &Context, command: Command) -> anyhow::Result<Reply> 
     }
 }
 
-/// Entries of the command line and of a file; a note says how many of the file are there twice.
-fn gather(
-    context: &Context,
-    entries: &[IpNet],
-    file: Option<&PathBuf>,
-) -> anyhow::Result<Vec<IpNet>> {
-    let mut all = entries.to_vec();
-    if let Some(path) = file {
-        let (mut read, doubles) = if path.as_os_str() == "-" {
-            let mut read = list::parse(STDIN, &read_stdin()?)?;
-            let doubles = read.sort();
-            (read, doubles)
-        } else {
-            load_list(path)?
-        };
-        if doubles > 0 {
-            let entries = count(doubles, "entry is", "entries are");
-            context.note(&format!("{entries} in the file again; each is stored once"));
-        }
-        all.append(&mut read.nets);
-    }
-    Ok(all)
-}
-
 impl Verb for Create {
     const NAME: &'static str = "prefix-list create";
 
     fn prepare(&self, context: &Context) -> anyhow::Result<Edit<'_>> {
-        let entries = gather(context, &self.entries, self.file.as_ref())?;
+        let entries = self.entries.gather(context)?;
         Ok(Box::new(move |policy| {
             edit::create_prefix_list(policy, &self.name, &self.description, entries.clone())?;
             Ok(done(policy, &self.name, "created"))
@@ -242,7 +236,7 @@ impl Verb for Add {
     const NAME: &'static str = "prefix-list add";
 
     fn prepare(&self, context: &Context) -> anyhow::Result<Edit<'_>> {
-        let entries = gather(context, &self.entries, self.file.as_ref())?;
+        let entries = self.entries.gather(context)?;
         Ok(Box::new(move |policy| {
             let added = edit::add_entries(policy, &self.name, entries.clone())?;
             Ok(done(policy, &self.name, &format!("has {added} more")).with("added", added))
@@ -254,7 +248,7 @@ impl Verb for Remove {
     const NAME: &'static str = "prefix-list remove";
 
     fn prepare(&self, context: &Context) -> anyhow::Result<Edit<'_>> {
-        let entries = gather(context, &self.entries, self.file.as_ref())?;
+        let entries = self.entries.gather(context)?;
         Ok(Box::new(move |policy| {
             let removed = edit::remove_entries(policy, &self.name, &entries)?;
             Ok(done(policy, &self.name, &format!("has {removed} less")).with("removed", removed))
@@ -266,8 +260,8 @@ impl Verb for Set {
     const NAME: &'static str = "prefix-list set";
 
     fn prepare(&self, context: &Context) -> anyhow::Result<Edit<'_>> {
-        let entries = gather(context, &self.entries, self.file.as_ref())?;
-        let replaces = self.empty || self.file.is_some() || !self.entries.is_empty();
+        let entries = self.entries.gather(context)?;
+        let replaces = self.empty || self.entries.are_given();
         Ok(Box::new(move |policy| {
             if let Some(description) = &self.description {
                 edit::describe_prefix_list(policy, &self.name, description)?;
