@@ -100,6 +100,13 @@ fn an_old_kernel_is_refused_and_an_older_one_served() {
     let add = "rule add g ingress --protocol tcp --port 7 --cidr any";
     net.sg.run_env(&old, add, None).ok();
     assert!(tcp_works(net.peer(), host(7)) && !tcp_works(&net.host, peer(7)));
+    // Filters are no pins: they outlive them, and give way to what is restored.
+    net.sg.lose_pins();
+    net.sg.run_env(&old, "restore", None).ok();
+    let id = net.sg.run("rule list g -o json").json()["rules"][0]["id"].clone();
+    let remove = format!("rule remove {}", id.as_str().unwrap());
+    net.sg.run_env(&old, &remove, None).ok();
+    assert!(!tcp_works(net.peer(), host(7)), "the filter that was left still judges");
     net.sg.run_env(&old, "detach nic0", None).ok();
     assert_eq!(net.host.tc("qdisc show dev nic0"), before);
     assert!(net.host.tc("filter show dev nic0 ingress").is_empty());

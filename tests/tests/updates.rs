@@ -19,7 +19,7 @@ const NEITHER: u16 = 3000;
 /// Port that only policy A, only policy B allows.
 const ONLY: [u16; 2] = [1001, 999];
 /// How long a packet may be under way on a busy machine before it counts as lost.
-const LOST: Duration = Duration::from_secs(3);
+const LOST: Duration = Duration::from_secs(12);
 
 /// Policy A (0) or B (1) on two interfaces, the rules of both in store, so that both can be counted.
 fn policy(which: usize, hook: &str) -> String {

@@ -8,7 +8,6 @@ use netlink_packet_route::address::{
 };
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage, LinkXdp, Prop};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
-use netlink_packet_route::tc::{TcHandle, TcMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 
@@ -228,46 +227,4 @@ pub fn route_device(destination: IpAddr) -> io::Result<Option<u32>> {
         }
     })?;
     Ok(device)
-}
-
-/// Removes the clsact qdisc of a device, with every filter on it.
-///
-/// # Errors
-/// Those of the netlink socket; a device without that qdisc is no error.
-pub(super) fn remove_clsact(device: u32) -> io::Result<()> {
-    let mut message = TcMessage::default();
-    message.header.index = i32::try_from(device).unwrap_or_default();
-    message.header.parent = TcHandle::CLSACT;
-    match request(NETLINK_ROUTE, RouteNetlinkMessage::DelQueueDiscipline(message), false, |_| {}) {
-        Err(error)
-            if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINVAL | libc::ENODEV)) =>
-        {
-            Ok(())
-        }
-        result => result,
-    }
-}
-
-/// Whether the clsact qdisc of a device has filters, of whomever.
-///
-/// # Errors
-/// Those of the netlink socket.
-pub(super) fn has_clsact_filters(device: u32) -> io::Result<bool> {
-    let mut any = false;
-    for parent in
-        [TcHandle { major: 0xffff, minor: 0xfff2 }, TcHandle { major: 0xffff, minor: 0xfff3 }]
-    {
-        let mut message = TcMessage::default();
-        message.header.index = i32::try_from(device).unwrap_or_default();
-        message.header.parent = parent;
-        let result =
-            request(NETLINK_ROUTE, RouteNetlinkMessage::GetTrafficFilter(message), true, |reply| {
-                any |= matches!(reply, RouteNetlinkMessage::NewTrafficFilter(_));
-            });
-        match result {
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINVAL)) => {}
-            other => other?,
-        }
-    }
-    Ok(any)
 }

@@ -2,6 +2,7 @@
 
 pub mod acceptance;
 pub mod bpffs;
+mod clsact;
 pub mod connections;
 mod counters;
 pub mod devices;

@@ -12,7 +12,8 @@ use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use sg_common::tables::{IMAGE_CLASSES, pin};
 use sg_common::verdict::Direction;
 
-use super::devices::{Device, LinkLayer, devices, remove_clsact};
+use super::clsact;
+use super::devices::{Device, LinkLayer, devices};
 use super::error::{DatapathError, io_context};
 use super::kernel::Hooks;
 use super::maps::{Maps, images_pin};
@@ -24,7 +25,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("SG_EBPF_OBJECT"));
 
 /// Priority and handle of clsact filters: first in the list, and known to every later process.
 const FILTER_PRIORITY: u16 = 1;
-const FILTER_HANDLE: TcHandle = TcHandle::new(0, 0x5347);
+const FILTER_NUMBER: u16 = 0x5347;
+const FILTER_HANDLE: TcHandle = TcHandle::new(0, FILTER_NUMBER);
 
 /// Where packets of one direction are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -344,6 +346,7 @@ impl Programs {
         if let Err(error) = aya::programs::tc::qdisc_add_clsact(&device.name) {
             tracing::debug!(%error, "adding clsact");
         }
+        self.take_off_stray_filter(device, hook, name)?;
         let path = self.directory.join(format!("{endpoint}_{word}_{}", device.index));
         program.pin(&path).map_err(|e| refusal("pin the TC program", device, &e, HELP))?;
         let options = NlOptions { priority: FILTER_PRIORITY, handle: FILTER_HANDLE, classid: None };
@@ -477,32 +480,53 @@ impl Programs {
         Ok(())
     }
 
+    /// A filter that no pin tells of was left when the pins were lost. It would keep its place, and
+    /// go on with what was in force then.
+    fn take_off_stray_filter(
+        &self,
+        device: &Device,
+        hook: Direction,
+        name: &str,
+    ) -> Result<(), DatapathError> {
+        let known = self.list()?;
+        if known.iter().any(|f| !f.link && f.device == device.index && f.hook == hook) {
+            return Ok(());
+        }
+        let filters = clsact::filters(device.index, hook)
+            .map_err(io_context("list the filters of", Path::new(&device.name)))?;
+        let handle = (0, FILTER_NUMBER);
+        if filters.iter().any(|f| f.handle == handle && f.program.as_deref() == Some(name)) {
+            remove_filter(device, hook)?;
+        }
+        Ok(())
+    }
+
     fn detach_filter(&self, found: &Found) -> Result<(), DatapathError> {
         let all = devices().map_err(io_context("list the devices for", &self.directory))?;
         let Some(device) = all.iter().find(|d| d.index == found.device) else { return Ok(()) };
-        let parent = match found.hook {
-            Direction::Ingress => TcAttachType::Ingress,
-            Direction::Egress => TcAttachType::Egress,
+        remove_filter(device, found.hook)?;
+        let filters = |hook| {
+            clsact::filters(device.index, hook)
+                .map_err(io_context("list the filters of", Path::new(&device.name)))
         };
-        match SchedClassifierLink::attached(
-            &device.name,
-            parent,
-            FILTER_PRIORITY,
-            FILTER_HANDLE,
-            None,
-        ) {
-            // Dropping a link takes its filter off.
-            Ok(link) => drop(link),
-            Err(error) => {
-                return Err(io_context("detach the filter of", Path::new(&device.name))(error));
-            }
-        }
-        if !has_filters(device.index)? {
-            remove_clsact(device.index)
+        if filters(Direction::Ingress)?.is_empty() && filters(Direction::Egress)?.is_empty() {
+            clsact::remove(device.index)
                 .map_err(io_context("remove the clsact qdisc of", Path::new(&device.name)))?;
         }
         Ok(())
     }
+}
+
+/// Takes our filter off a hook of a device's clsact qdisc.
+fn remove_filter(device: &Device, hook: Direction) -> Result<(), DatapathError> {
+    let parent = match hook {
+        Direction::Ingress => TcAttachType::Ingress,
+        Direction::Egress => TcAttachType::Egress,
+    };
+    SchedClassifierLink::attached(&device.name, parent, FILTER_PRIORITY, FILTER_HANDLE, None)
+        // Dropping a link takes its filter off.
+        .map(drop)
+        .map_err(io_context("detach the filter of", Path::new(&device.name)))
 }
 
 /// A program of somebody else that sees packets before the filter does.
@@ -549,12 +573,6 @@ pub fn foreign_in_front(device: &Device, hooks: Hooks) -> Vec<ForeignProgram> {
         );
     }
     foreign
-}
-
-/// Whether a device's clsact qdisc has a filter left, of whomever.
-fn has_filters(device: u32) -> Result<bool, DatapathError> {
-    super::devices::has_clsact_filters(device)
-        .map_err(io_context("list the filters of", Path::new("clsact")))
 }
 
 fn missing_program(device: &Device, name: &str) -> DatapathError {
