@@ -82,6 +82,26 @@ fn a_foreign_xdp_program_is_never_replaced() {
 
 #[test]
 #[cfg_attr(not(root), ignore = "needs root")]
+fn a_restore_that_fails_for_one_interface_attaches_the_others_and_fails() {
+    let net = Net::with_peers(2);
+    let _servers = [0, 1].map(|link| services::tcp_echo(&net.host, at(v4(End::Host, link), 7)));
+    net.sg.apply(
+        "[groups.g]\n[interfaces.nic0]\ngroups = [\"g\"]\nhook = \"xdp\"\n\
+         [interfaces.nic1]\ngroups = [\"g\"]\n",
+    );
+    net.sg.lose_pins();
+    let foreign = Foreign::attach(&net.host, "nic0", Place::Xdp).unwrap();
+    net.sg.run("restore").refuses(&["nic0", "not filtered", "another XDP program", "help:"]);
+    assert!(!tcp_works(&net.peers[1], at(v4(End::Host, 1), 7)), "nic1 is open");
+    assert_ne!(net.sg.status()["health"], "good");
+    drop(foreign);
+    net.sg.run("restore").ok();
+    assert!(!tcp_works(&net.peers[0], host(7)), "nic0 is open");
+    assert_eq!(net.sg.status()["health"], "good");
+}
+
+#[test]
+#[cfg_attr(not(root), ignore = "needs root")]
 fn an_old_kernel_is_refused_and_an_older_one_served() {
     let net = Net::new();
     let _server = services::tcp_echo(&net.host, host(7));

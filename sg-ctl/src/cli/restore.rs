@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::context::{Context, Reply};
 use super::listing::{Listing, Style};
+use crate::error::refuse;
 use crate::host::Restored;
 use crate::policy::text;
 
@@ -14,6 +15,7 @@ use crate::policy::text;
 /// Run at boot by sg-ctl.service and for late interfaces by a udev rule. Where everything is in
 /// force already, nothing is done. Where the state cannot be read, the `[options]` of its last good
 /// copy count and interfaces get no group; without such a copy nothing is attached and this fails.
+/// It fails, too, where an interface cannot be attached; the others are.
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "Examples:
   sg-ctl restore
@@ -46,7 +48,17 @@ impl Listing for Answer {
 
 pub(crate) fn run(context: &Context, args: &Args) -> anyhow::Result<Reply> {
     let restored = context.host()?.restore(args.interface.as_deref())?;
-    let Restored { generation, attached, absent, warnings } = restored;
+    let Restored { generation, attached, absent, failed, warnings } = restored;
     context.warn(&warnings);
+    if !failed.is_empty() {
+        // The unit has to fail, loudly: these interfaces are open.
+        return Err(refuse(
+            format!(
+                "{} could not be attached and is not filtered; generation {generation} is in force elsewhere",
+                failed.join(", ")
+            ),
+            "mend what the warnings name, and run `sg-ctl restore` again",
+        ));
+    }
     context.reply(&Answer { generation, attached, absent, warnings })
 }

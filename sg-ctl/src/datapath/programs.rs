@@ -352,7 +352,11 @@ impl Programs {
         let options = NlOptions { priority: FILTER_PRIORITY, handle: FILTER_HANDLE, classid: None };
         let id = program
             .attach_with_options(&device.name, parent, TcAttachOptions::Netlink(options))
-            .map_err(|e| refusal(what, device, &e, HELP))?;
+            .map_err(|error| {
+                // A pin without its filter would pass for an attachment.
+                let _ = fs::remove_file(&path);
+                refusal(what, device, &error, HELP)
+            })?;
         let link = program.take_link(id).map_err(|e| refusal(what, device, &e, HELP))?;
         // Dropping it would take the filter off; it stays until `detach` finds it by its handle.
         mem::forget(link);

@@ -241,6 +241,8 @@ pub struct Restored {
     pub attached: Vec<Arc<str>>,
     /// Interfaces of the state without a device yet.
     pub absent: Vec<Arc<str>>,
+    /// Interfaces whose device is there and could not be attached; a warning says why.
+    pub failed: Vec<Arc<str>>,
     /// As in [`Written::warnings`].
     pub warnings: Vec<String>,
 }

@@ -31,6 +31,7 @@ impl Host {
                 generation: self.kernel().generation().unwrap_or_default(),
                 attached: Vec::new(),
                 absent: Vec::new(),
+                failed: Vec::new(),
                 warnings: Vec::new(),
             });
         }
@@ -43,15 +44,25 @@ impl Host {
         }
         let after = self.attached()?;
         let (generation, state) = self.committed()?;
-        let mut restored =
-            Restored { generation, attached: Vec::new(), absent: Vec::new(), warnings };
+        let mut restored = Restored {
+            generation,
+            attached: Vec::new(),
+            absent: Vec::new(),
+            failed: Vec::new(),
+            warnings,
+        };
+        let known = self.session.kernel.known.borrow();
         for (name, endpoint) in state.endpoints.iter() {
             match (before.get(&endpoint.number), after.get(&endpoint.number)) {
+                (_, None) if devices::by_name(&known.facts.devices, name).is_some() => {
+                    restored.failed.push(Arc::clone(name));
+                }
                 (_, None) => restored.absent.push(Arc::clone(name)),
                 (was, Some(is)) if was != Some(is) => restored.attached.push(Arc::clone(name)),
                 _ => {}
             }
         }
+        drop(known);
         Ok(restored)
     }
 
