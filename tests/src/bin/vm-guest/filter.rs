@@ -77,9 +77,13 @@ pub(crate) fn restore() -> Result<()> {
     for hook in HOOKS {
         let net = Net::new();
         net.sg.apply(&policy("nic0", hook)).ok();
+        // Filters of the clsact qdisc are no pins: they go on judging until they are replaced.
+        let outlives = net.host.tc("filter show dev nic0 ingress").contains("sg_tc_ingress");
         net.sg.lose_pins();
         let probe = Probe::start(net.peer(), &net.host, host(9), Duration::from_millis(1));
-        probe.await_arrival();
+        if !outlives {
+            probe.await_arrival();
+        }
         net.sg.run("restore").ok();
         // What had passed before may still wait to be read.
         let closed = (0..20).any(|_| {
