@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::namespace::Namespace;
 
 /// How long a client waits for an answer that may well not come.
-pub const PATIENCE: Duration = Duration::from_millis(700);
+pub const PATIENCE: Duration = Duration::from_millis(1500);
 /// How often a server looks whether it should end.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -143,7 +143,7 @@ pub fn http(namespace: &Namespace, address: SocketAddr, body: &'static str) -> S
 /// # Errors
 /// What connecting and reading give, and an answer other than 200.
 pub fn http_get(namespace: &Namespace, address: SocketAddr) -> io::Result<String> {
-    let mut stream = connect(namespace, address)?;
+    let mut stream = connect_within(namespace, address, PATIENCE)?;
     write!(stream, "GET / HTTP/1.1\r\nHost: {address}\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
@@ -156,12 +156,20 @@ pub fn http_get(namespace: &Namespace, address: SocketAddr) -> io::Result<String
     Ok(body.to_owned())
 }
 
-/// Opens a TCP connection from a namespace.
+/// Opens a TCP connection that has to come about: a SYN that was lost is sent again.
 ///
 /// # Errors
-/// The kernel's; `TimedOut` after [`PATIENCE`].
+/// The kernel's; `TimedOut` after 10 seconds.
 pub fn connect(namespace: &Namespace, address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = namespace.run(|| TcpStream::connect_timeout(&address, PATIENCE))?;
+    connect_within(namespace, address, Duration::from_secs(10))
+}
+
+fn connect_within(
+    namespace: &Namespace,
+    address: SocketAddr,
+    limit: Duration,
+) -> io::Result<TcpStream> {
+    let stream = namespace.run(|| TcpStream::connect_timeout(&address, limit))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_nodelay(true)?;
     Ok(stream)
@@ -185,7 +193,9 @@ pub fn echo(stream: &mut TcpStream, text: &str) -> io::Result<()> {
 /// Whether a new connection to a TCP echo server gets through and works.
 #[must_use]
 pub fn tcp_works(namespace: &Namespace, address: SocketAddr) -> bool {
-    connect(namespace, address).and_then(|mut stream| echo(&mut stream, "hello")).is_ok()
+    connect_within(namespace, address, PATIENCE)
+        .and_then(|mut stream| echo(&mut stream, "hello"))
+        .is_ok()
 }
 
 /// Whether a UDP echo server answers a new socket.
