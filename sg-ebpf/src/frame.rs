@@ -6,9 +6,12 @@
 use core::ffi::c_void;
 use core::hint;
 
+use aya_ebpf::bindings::bpf_hdr_start_off::BPF_HDR_START_MAC;
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
-use aya_ebpf::helpers::{bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
-use sg_common::packet::{Frame, Packet, View};
+use aya_ebpf::helpers::{
+    bpf_skb_load_bytes, bpf_skb_load_bytes_relative, bpf_xdp_get_buff_len, bpf_xdp_load_bytes,
+};
+use sg_common::packet::{Frame, Packet, Start, View};
 
 use crate::hooks::{sg_parse_skb, sg_parse_skb_copied, sg_parse_xdp, sg_parse_xdp_copied};
 use crate::repeat::repeat;
@@ -29,14 +32,36 @@ pub(crate) trait Context: Copy {
     fn length(self) -> u32;
     /// VLAN tags that were taken off.
     fn tags(self) -> u32;
+    /// On an Ethernet device: what the header held, packed as [`unpack_start`] reads it, if the frame begins
+    /// behind it; else 0.
+    fn lost_header(self) -> u32;
     /// Payload of each segment and number of segments; 0 where it is no merged packet.
     fn segments(self) -> (u32, u32);
     /// Copies bytes from anywhere in the frame; false if they are not there.
     fn load(self, offset: u32, to: *mut u8, bytes: u32) -> bool;
     /// Runs the parser over the linear part.
-    fn parse_linear(self, length: u32, packet: &mut Packet, quoted: &mut Packet) -> u32;
+    fn parse_linear(self, length: u32, lost: u32, packet: &mut Packet, quoted: &mut Packet) -> u32;
     /// Runs the parser over the whole frame.
-    fn parse_copied(self, length: u32, packet: &mut Packet, quoted: &mut Packet) -> u32;
+    fn parse_copied(self, length: u32, lost: u32, packet: &mut Packet, quoted: &mut Packet) -> u32;
+}
+
+/// An Ethernet header that is out of sight, in a word.
+const LOST: u32 = 1 << 16;
+const LOST_GROUP: u32 = 1 << 17;
+
+/// Bytes of an Ethernet header.
+const ETHERNET_HEADER: u32 = 14;
+
+/// `PACKET_BROADCAST` and `PACKET_MULTICAST` of linux/if_packet.h.
+const GROUP_TYPES: [u32; 2] = [1, 2];
+
+/// What a frame of an Ethernet device begins with.
+#[inline(always)]
+pub(crate) fn unpack_start(lost: u32) -> Start {
+    if lost & LOST == 0 {
+        return Start::Ethernet;
+    }
+    Start::BehindEthernet { ether_type: lost as u16, group: lost & LOST_GROUP != 0 }
 }
 
 /// An XDP buffer.
@@ -70,6 +95,11 @@ impl Context for Xdp {
     }
 
     #[inline(always)]
+    fn lost_header(self) -> u32 {
+        0
+    }
+
+    #[inline(always)]
     fn segments(self) -> (u32, u32) {
         (0, 0)
     }
@@ -81,13 +111,13 @@ impl Context for Xdp {
     }
 
     #[inline(always)]
-    fn parse_linear(self, length: u32, packet: &mut Packet, quoted: &mut Packet) -> u32 {
-        sg_parse_xdp(self.0, length, packet, quoted)
+    fn parse_linear(self, length: u32, lost: u32, packet: &mut Packet, quoted: &mut Packet) -> u32 {
+        sg_parse_xdp(self.0, length, lost, packet, quoted)
     }
 
     #[inline(always)]
-    fn parse_copied(self, length: u32, packet: &mut Packet, quoted: &mut Packet) -> u32 {
-        sg_parse_xdp_copied(self.0, length, packet, quoted)
+    fn parse_copied(self, length: u32, lost: u32, packet: &mut Packet, quoted: &mut Packet) -> u32 {
+        sg_parse_xdp_copied(self.0, length, lost, packet, quoted)
     }
 }
 
@@ -122,6 +152,41 @@ impl Context for Skb {
         unsafe { (*self.0).vlan_present & 1 }
     }
 
+    /// The kernel shows a program at TC ingress the frame from `skb->mac_len` bytes before its
+    /// network header on. Generic XDP forgets that number where it copies a frame (Linux 6.9 and
+    /// later), so that a program behind it, be it on the same device or on the VLAN device or bond
+    /// above, would take the IP header for an Ethernet header, and addresses for an EtherType.
+    #[inline(always)]
+    fn lost_header(self) -> u32 {
+        // SAFETY: as above.
+        let (length, on_wire) = unsafe { ((*self.0).len, (*self.0).wire_len) };
+        // What was in sight before the kernel went back to the Ethernet header, plus, from Linux
+        // 6.19 on, the headers that segments of a merged packet would have.
+        if length.wrapping_sub(on_wire) == ETHERNET_HEADER {
+            return 0;
+        }
+        let linear = (self.data_end() - self.data()) as u32;
+        let mut byte = 0_u8;
+        // SAFETY: `byte` has room for the one byte.
+        let beyond = unsafe {
+            bpf_skb_load_bytes_relative(
+                self.0.cast::<c_void>(),
+                linear,
+                (&raw mut byte).cast::<c_void>(),
+                1,
+                BPF_HDR_START_MAC,
+            )
+        };
+        // From the Ethernet header on there are as many bytes as in sight, if it is in sight.
+        if beyond != 0 {
+            return 0;
+        }
+        // SAFETY: as above. The EtherType is in network byte order.
+        let (protocol, kind) = unsafe { ((*self.0).protocol, (*self.0).pkt_type) };
+        let group = if GROUP_TYPES.contains(&kind) { LOST_GROUP } else { 0 };
+        LOST | group | u32::from(u16::from_be(protocol as u16))
+    }
+
     #[inline(always)]
     fn segments(self) -> (u32, u32) {
         // SAFETY: as above.
@@ -137,13 +202,13 @@ impl Context for Skb {
     }
 
     #[inline(always)]
-    fn parse_linear(self, length: u32, packet: &mut Packet, quoted: &mut Packet) -> u32 {
-        sg_parse_skb(self.0, length, packet, quoted)
+    fn parse_linear(self, length: u32, lost: u32, packet: &mut Packet, quoted: &mut Packet) -> u32 {
+        sg_parse_skb(self.0, length, lost, packet, quoted)
     }
 
     #[inline(always)]
-    fn parse_copied(self, length: u32, packet: &mut Packet, quoted: &mut Packet) -> u32 {
-        sg_parse_skb_copied(self.0, length, packet, quoted)
+    fn parse_copied(self, length: u32, lost: u32, packet: &mut Packet, quoted: &mut Packet) -> u32 {
+        sg_parse_skb_copied(self.0, length, lost, packet, quoted)
     }
 }
 

@@ -5,7 +5,7 @@ use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action, xdp_
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use sg_common::judge::{Verdict, Weight, judge};
-use sg_common::packet::{self, Frame, ICMP_ERROR, Packet};
+use sg_common::packet::{self, Frame, ICMP_ERROR, Packet, Start};
 use sg_common::tables::{
     EXPLAIN_FORWARD, EXPLAIN_HIT, EXPLAIN_MONITOR, EXPLAIN_REVERSE, EXPLAIN_WRITTEN, Explanation,
 };
@@ -14,7 +14,7 @@ use sg_common::verdict::{Direction, Reason};
 use crate::constants::{ETHERNET, READ_ONLY};
 use crate::counters;
 use crate::env::Kernel;
-use crate::frame::{Bytes, Context, Skb, Xdp};
+use crate::frame::{Bytes, Context, Skb, Xdp, unpack_start};
 use crate::maps::{SG_EXPLAIN, SG_SCRATCH};
 
 /// Judges what a NIC's driver receives.
@@ -65,12 +65,14 @@ fn passes<C: Context>(context: C, hook: Direction) -> bool {
     *quoted = Packet::default();
     *verdict = Verdict::NONE;
     let length = context.length();
-    let mut code = context.parse_linear(length, packet, quoted);
+    let ingress = matches!(hook, Direction::Ingress);
+    let lost = if ingress && ETHERNET.load() != 0 { context.lost_header() } else { 0 };
+    let mut code = context.parse_linear(length, lost, packet, quoted);
     let incomplete = code >= REASON || packet.has(ICMP_ERROR) && code != QUOTES;
     if incomplete && ((context.data_end() - context.data()) as u32) < length {
         *packet = Packet::default();
         *quoted = Packet::default();
-        code = context.parse_copied(length, packet, quoted);
+        code = context.parse_copied(length, lost, packet, quoted);
     }
     let parsed = if code < REASON {
         Ok(())
@@ -106,6 +108,7 @@ macro_rules! parser {
         pub(crate) extern "C" fn $name(
             context: *mut $context,
             length: u32,
+            lost: u32,
             packet: *mut Packet,
             quoted: *mut Packet,
         ) -> u32 {
@@ -114,7 +117,7 @@ macro_rules! parser {
             else {
                 return REASON + Reason::NoPolicy as u32;
             };
-            parse(&Bytes::$access($hook(context), length), packet, quoted)
+            parse(&Bytes::$access($hook(context), length), lost, packet, quoted)
         }
     };
 }
@@ -125,8 +128,9 @@ parser!(sg_parse_skb, __sk_buff, Skb, linear);
 parser!(sg_parse_skb_copied, __sk_buff, Skb, copied);
 
 #[inline(always)]
-fn parse<F: Frame>(frame: &F, packet: &mut Packet, quoted: &mut Packet) -> u32 {
-    match packet::parse(frame, ETHERNET.load() != 0, packet) {
+fn parse<F: Frame>(frame: &F, lost: u32, packet: &mut Packet, quoted: &mut Packet) -> u32 {
+    let start = if ETHERNET.load() != 0 { unpack_start(lost) } else { Start::Ip };
+    match packet::parse(frame, start, packet) {
         Ok(()) if packet::parse_quote(frame, packet, quoted) => QUOTES,
         Ok(()) => PARSED,
         Err(reason) => REASON + reason as u32,

@@ -12,6 +12,7 @@ const PROG_TYPE_XDP: u32 = 6;
 const BPF_XDP: u32 = 37;
 const BPF_TCX_INGRESS: u32 = 46;
 const BPF_TCX_EGRESS: u32 = 47;
+const XDP_FLAGS_SKB_MODE: u32 = 2;
 const BPF_F_BEFORE: u32 = 8;
 const BPF_F_AFTER: u32 = 16;
 
@@ -20,6 +21,8 @@ const BPF_F_AFTER: u32 = 16;
 pub enum Place {
     /// XDP.
     Xdp,
+    /// XDP on the socket buffer.
+    XdpGeneric,
     /// TC ingress, in front of all others.
     IngressFirst,
     /// TC ingress, behind all others.
@@ -66,13 +69,14 @@ impl Foreign {
         let index = namespace.index(interface);
         let (program_type, attach_type, flags) = match place {
             Place::Xdp => (PROG_TYPE_XDP, BPF_XDP, 0),
+            Place::XdpGeneric => (PROG_TYPE_XDP, BPF_XDP, XDP_FLAGS_SKB_MODE),
             Place::IngressFirst => (PROG_TYPE_SCHED_CLS, BPF_TCX_INGRESS, BPF_F_BEFORE),
             Place::IngressLast => (PROG_TYPE_SCHED_CLS, BPF_TCX_INGRESS, BPF_F_AFTER),
             Place::EgressFirst => (PROG_TYPE_SCHED_CLS, BPF_TCX_EGRESS, BPF_F_BEFORE),
             Place::EgressLast => (PROG_TYPE_SCHED_CLS, BPF_TCX_EGRESS, BPF_F_AFTER),
         };
         // r0 = 2 (XDP_PASS) or 0 (TC_ACT_OK); exit.
-        let answer: u64 = if place == Place::Xdp { 2 } else { 0 };
+        let answer: u64 = if program_type == PROG_TYPE_XDP { 2 } else { 0 };
         let code = [0xb7 | answer << 32, 0x95];
         let licence = c"GPL";
         namespace.run(|| {
@@ -102,7 +106,7 @@ const BPF_PROG_QUERY: libc::c_long = 16;
 #[must_use]
 pub fn programs(namespace: &Namespace, interface: &str, place: Place) -> u32 {
     let attach_type = match place {
-        Place::Xdp => {
+        Place::Xdp | Place::XdpGeneric => {
             let link = namespace.ip(&format!("link show {interface}"));
             return u32::from(link.contains("prog/xdp"));
         }

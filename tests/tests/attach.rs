@@ -7,12 +7,15 @@ use std::process::Command;
 
 use sg_tests::HOOKS;
 use sg_tests::foreign::{Foreign, Place, programs};
+use sg_tests::frame::{self, V4, protocol};
 use sg_tests::namespace::Namespace;
-use sg_tests::net::{End, Net, at, host, peer, v4};
-use sg_tests::report::{list, text};
+use sg_tests::net::{End, Net, at, host, host6, peer, peer6, v4};
+use sg_tests::report::{Stats, list, text};
 use sg_tests::services::{self, connect, tcp_works, udp_works};
 use sg_tests::sg::{self, Sg};
 use sg_tests::tun::Tun;
+use sg_tests::wait;
+use sg_tests::wire::Wire;
 
 /// Nothing of the filter is on the interface, and nothing is pinned for it.
 #[track_caller]
@@ -78,6 +81,46 @@ fn a_foreign_xdp_program_is_never_replaced() {
         assert_eq!(programs(&net.host, "nic0", Place::Xdp), 1);
         drop(foreign);
     }
+}
+
+/// Generic XDP makes the kernel show the programs behind it frames without their Ethernet header.
+#[test]
+#[cfg_attr(not(root), ignore = "needs root")]
+fn a_foreign_generic_xdp_program_does_not_blind_the_filter_behind_it() {
+    let net = Net::new();
+    net.host.ip("link set nic0 mtu 9000");
+    net.peer().ip("link set peer0 mtu 9000");
+    let _foreign = Foreign::attach(&net.host, "nic0", Place::XdpGeneric).unwrap();
+    let policy = |rule: &str| {
+        format!("[groups.g]\n{rule}[interfaces.nic0]\ngroups = [\"g\"]\nhook = \"tc\"\n")
+    };
+    // What the second one changes ends the time in which connections are learned.
+    net.sg.apply(&policy(""));
+    net.sg.apply(&policy(
+        "[[groups.g.ingress]]\nprotocol = \"tcp\"\nport = 7\ndescription = \"7\"\n",
+    ));
+    let _servers = [host(7), host6(7), host(8)].map(|at| services::tcp_echo(&net.host, at));
+    let _outside = [peer(7), peer6(7)].map(|at| services::udp_echo(net.peer(), at));
+    for address in [host(7), host6(7)] {
+        assert!(tcp_works(net.peer(), address), "{address} is lost");
+    }
+    assert!(!tcp_works(net.peer(), host(8)), "a denied port answers");
+    assert!([peer(7), peer6(7)].iter().all(|at| udp_works(&net.host, *at)), "a reply is lost");
+
+    // Read from 14 bytes behind its beginning, this datagram to a denied port is a SYN to port 7.
+    let mut data = vec![0; 2600];
+    data[2..4].copy_from_slice(&[9, 9]);
+    let syn = frame::tcp(40_000, 7, 2);
+    data[6..6 + syn.len()].copy_from_slice(&syn);
+    let datagram = frame::udp(0x4000, 64 << 8 | 6, &data);
+    let packet = V4::new([8, 0, 0x45, 0].into(), v4(End::Host, 0), protocol::UDP).bytes(&datagram);
+    let before = net.sg.stats();
+    let wire = Wire::open(net.peer(), "peer0");
+    wire.send(&frame::ethernet([2, 0, 0, 0, 0x99, 0x99], frame::IPV4, &packet)).unwrap();
+    let denied = |stats: &Stats| stats.reason("nic0", "ingress", "implicit-deny");
+    wait::until("the datagram is denied", || denied(&net.sg.stats()) > denied(&before));
+    let rule = &net.sg.rules_by_description()["7"];
+    assert_eq!(net.sg.stats().rule(rule), before.rule(rule), "the datagram passed as a SYN");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Ethernet II, 802.1Q and 802.1ad tags, 802.3 with LLC.
 
-use super::{Frame, GROUP, LLC, Packet, View};
+use super::{Frame, GROUP, LLC, Packet, Start, View};
 use crate::verdict::Reason;
 
 /// Tags that are looked through, those taken off before included.
@@ -16,14 +16,20 @@ const fn is_tag(ether_type: u16) -> bool {
 /// Parses the link layer and returns the offset behind it. A priority tag (VLAN 0) is a tag like
 /// any other.
 #[inline(always)]
-pub(super) fn parse<F: Frame>(frame: &F, packet: &mut Packet) -> Result<u32, Reason> {
-    let header = frame.view::<14>(0).ok_or(Reason::Truncated)?;
-    // The group bit of the destination address; broadcast is a group too.
-    if header.u8(0) & 1 != 0 {
+pub(super) fn parse<F: Frame>(frame: &F, start: Start, packet: &mut Packet) -> Result<u32, Reason> {
+    let (group, mut ether_type, mut at) = match start {
+        Start::BehindEthernet { ether_type, group } => (group, ether_type, 0),
+        _ => {
+            let header = frame.view::<14>(0).ok_or(Reason::Truncated)?;
+            // The group bit of the destination address; broadcast is a group too.
+            (header.u8(0) & 1 != 0, header.u16(12), 14)
+        }
+    };
+    if group {
         packet.flags |= GROUP;
     }
-    let mut ether_type = header.u16(12);
-    let mut at = 14;
+    ether_type = frame.settle(u32::from(ether_type)) as u16;
+    at = frame.settle(at);
     let before = frame.tags_taken_off();
     for tags in 0..MAX_TAGS {
         if !is_tag(ether_type) {

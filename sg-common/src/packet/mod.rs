@@ -232,26 +232,41 @@ fn view<F: Frame, const N: usize>(frame: &F, at: u32, end: u32) -> Option<F::Vie
     frame.view::<N>(at)
 }
 
-/// Parses a frame into `packet`, which is all zero before. `ethernet` says whether the frame begins
-/// with an Ethernet header, or at once with an IP header.
+/// What a frame begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// An Ethernet header.
+    Ethernet,
+    /// An IP header, on a device that has no link layer.
+    Ip,
+    /// What was behind an Ethernet header that is out of sight.
+    BehindEthernet {
+        /// That header's EtherType.
+        ether_type: u16,
+        /// Whether it was addressed to a group.
+        group: bool,
+    },
+}
+
+/// Parses a frame into `packet`, which is all zero before.
 ///
 /// # Errors
 /// The reason why a packet that cannot be judged is dropped. What was found before stays in
 /// `packet`; its length is always set.
 #[inline(always)]
-pub fn parse<F: Frame>(frame: &F, ethernet: bool, packet: &mut Packet) -> Result<(), Reason> {
+pub fn parse<F: Frame>(frame: &F, start: Start, packet: &mut Packet) -> Result<(), Reason> {
     packet.length = frame.length();
     let mut at = 0;
-    if ethernet {
-        at = ethernet::parse(frame, packet)?;
-        packet.flags = frame.settle(packet.flags);
-    } else {
+    if start == Start::Ip {
         let first = frame.view::<1>(0).ok_or(Reason::Truncated)?;
         packet.ether_type = match first.u8(0) >> 4 {
             4 => IPV4,
             6 => IPV6,
             _ => return Err(Reason::BadIpHeader),
         };
+    } else {
+        at = ethernet::parse(frame, start, packet)?;
+        packet.flags = frame.settle(packet.flags);
     }
     if packet.has(LLC) {
         return Ok(());

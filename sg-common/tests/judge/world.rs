@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use sg_common::classifier::{Decision, Kind, Reverse};
 use sg_common::conntrack::{Place, State, Table, WORDS};
 use sg_common::judge::{Env, Verdict, judge};
-use sg_common::packet::{Address, Bytes, Packet, parse, parse_quote};
+use sg_common::packet::{Address, Bytes, Packet, Start, parse, parse_quote};
 use sg_common::tables::{
     Control, DirectoryEntry, ENTRY_ACTIVE, LAYOUT_VERSION, Settings, WAYS, buckets_for,
 };
@@ -128,7 +128,8 @@ impl World {
     fn judged(&self, hook: Direction, bytes: &[u8], ethernet: bool) -> Verdict {
         let (mut packet, mut quoted) = (Packet::default(), Packet::default());
         let frame = Bytes::new(bytes);
-        let parsed = parse(&frame, ethernet, &mut packet);
+        let start = if ethernet { Start::Ethernet } else { Start::Ip };
+        let parsed = parse(&frame, start, &mut packet);
         let quotes = parsed.is_ok() && parse_quote(&frame, &packet, &mut quoted);
         let mut verdict = Verdict::NONE;
         judge(self, hook, parsed, &packet, quotes.then_some(&quoted), &mut verdict);

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use reference::{Found, Input};
 use sg_common::packet::{
     Address, Bytes, FIRST_FRAGMENT, FRAGMENT_HEADER, GROUP, ICMP_ERROR, IP, LATER_FRAGMENT, LLC,
-    Packet, parse, parse_quote,
+    Packet, Start, parse, parse_quote,
 };
 use sg_common::verdict::Reason;
 
@@ -23,7 +23,8 @@ fn real(input: &Input) -> Result<Packet, Reason> {
         socket_buffer: input.socket_buffer,
         tags: input.tags_taken_off,
     };
-    parse(&frame, input.ethernet, &mut packet).map(|()| packet)
+    let start = if input.ethernet { Start::Ethernet } else { Start::Ip };
+    parse(&frame, start, &mut packet).map(|()| packet)
 }
 
 /// The real parser's result in the reference's words.
@@ -70,6 +71,27 @@ proptest! {
     fn the_parser_agrees_with_the_reference(input in build::any_frame()) {
         let real = real(&input).map(|packet| found(&input, &packet));
         prop_assert_eq!(real, reference::parse(&input));
+    }
+
+    #[test]
+    fn a_frame_without_its_ethernet_header_is_parsed_as_with_it(mut input in build::any_frame()) {
+        if !input.ethernet || input.bytes.len() < 14 {
+            return Ok(());
+        }
+        let whole = real(&input).map(|packet| found(&input, &packet));
+        let header: Vec<u8> = input.bytes.drain(..14).collect();
+        let start = Start::BehindEthernet {
+            ether_type: u16::from_be_bytes([header[12], header[13]]),
+            group: header[0] & 1 != 0,
+        };
+        let frame = Bytes {
+            bytes: &input.bytes,
+            socket_buffer: input.socket_buffer,
+            tags: input.tags_taken_off,
+        };
+        let mut packet = Packet::default();
+        let behind = parse(&frame, start, &mut packet).map(|()| found(&input, &packet));
+        prop_assert_eq!(behind, whole);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use sg_common::tables::{Counter, RuleCounter};
 use sg_common::verdict::{Direction, Reason};
 
-use super::acceptance::accept;
+use super::acceptance::{accept, accept_hook, stacking_notes};
 use super::devices::{self, Device};
 use super::directory::{CLOSED, NEVER, monotonic_seconds};
 use super::enforcement::{Enforcement, NewImage, Wanted};
@@ -258,14 +258,16 @@ impl Kernel {
             }
             return Ok(false);
         };
-        accept(device, all)?;
+        accept(device, interface.hook, all)?;
         if !own.is_empty() {
             // Left from a device that is gone, or from an attach that was cut short.
             self.programs.detach(interface.endpoint)?;
         }
         let (_, warning) =
-            self.programs.attach(maps, device, interface.endpoint, interface.hook)?;
+            self.programs.attach(maps, device, interface.endpoint, interface.hook, all)?;
         warnings.extend(warning);
+        let devices: Vec<u32> = attached.iter().map(|found| found.device).collect();
+        warnings.extend(stacking_notes(device, &devices, all));
         Ok(true)
     }
 
@@ -279,13 +281,13 @@ impl Kernel {
         let hooks = self.hooks(all)?.get(&interface.endpoint).copied().unwrap_or_default();
         let device = hooks.device.and_then(|index| all.iter().find(|d| d.index == index));
         match (device, hooks.ingress) {
-            (Some(device), Some(current)) => self.programs.move_ingress(
-                maps,
-                device,
-                interface.endpoint,
-                current,
-                interface.hook,
-            ),
+            (Some(device), Some(current)) => {
+                if current != Attachment::XdpNative {
+                    accept_hook(device, interface.hook, all)?;
+                }
+                let (endpoint, hook) = (interface.endpoint, interface.hook);
+                self.programs.move_ingress(maps, device, endpoint, current, hook, all)
+            }
             _ => Ok(()),
         }
     }

@@ -12,6 +12,7 @@ use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use sg_common::tables::{IMAGE_CLASSES, pin};
 use sg_common::verdict::Direction;
 
+use super::acceptance::native_needs;
 use super::clsact;
 use super::devices::{Device, LinkLayer, devices};
 use super::error::{DatapathError, io_context};
@@ -202,6 +203,7 @@ impl Programs {
         device: &Device,
         endpoint: u32,
         hook: Hook,
+        all: &[Device],
     ) -> Result<(Attachment, Option<String>), DatapathError> {
         let constants = Constants {
             endpoint,
@@ -218,7 +220,7 @@ impl Programs {
             )
         })?;
         self.attach_tc(&mut object, device, endpoint, Direction::Egress, "out")?;
-        let result = self.attach_ingress(&mut object, device, endpoint, hook);
+        let result = self.attach_ingress(&mut object, device, endpoint, hook, all);
         if result.is_err() {
             self.detach(endpoint)?;
         }
@@ -231,14 +233,16 @@ impl Programs {
         device: &Device,
         endpoint: u32,
         hook: Hook,
+        all: &[Device],
     ) -> Result<(Attachment, Option<String>), DatapathError> {
+        let needs = native_needs(device, all);
         match hook {
             Hook::Xdp => {
-                self.attach_xdp(object, device, endpoint, XdpMode::Driver, "in")?;
+                self.attach_xdp(object, device, endpoint, XdpMode::Driver, "in", &needs)?;
                 Ok((Attachment::XdpNative, None))
             }
             Hook::XdpGeneric => {
-                self.attach_xdp(object, device, endpoint, XdpMode::Skb, "in")?;
+                self.attach_xdp(object, device, endpoint, XdpMode::Skb, "in", &needs)?;
                 Ok((Attachment::XdpGeneric, None))
             }
             Hook::Tc => {
@@ -247,7 +251,7 @@ impl Programs {
             Hook::Auto => {
                 let mut warning = None;
                 if native_by_default(device) {
-                    match self.attach_xdp(object, device, endpoint, XdpMode::Driver, "in") {
+                    match self.attach_xdp(object, device, endpoint, XdpMode::Driver, "in", &needs) {
                         Ok(()) => return Ok((Attachment::XdpNative, None)),
                         Err(error) => {
                             warning = Some(format!("{error}; ingress is judged by TC instead"));
@@ -268,13 +272,12 @@ impl Programs {
         endpoint: u32,
         mode: XdpMode,
         word: &str,
+        needs: &str,
     ) -> Result<(), DatapathError> {
-        const HELP: &str =
-            "use `hook = \"tc\"` (`--hook tc`), which works on every device, or `auto`";
         if device.link_layer != LinkLayer::Ethernet {
             return Err(DatapathError::Refused {
                 reason: format!("{} has no Ethernet header, and XDP needs one", device.name),
-                help: HELP.to_owned(),
+                help: needs.to_owned(),
             });
         }
         if let Some(xdp) = device.xdp {
@@ -294,20 +297,20 @@ impl Programs {
             .program_mut(name)
             .and_then(|p| p.try_into().ok())
             .ok_or_else(|| missing_program(device, name))?;
-        program.load().map_err(|e| refusal("load the XDP program", device, &e, HELP))?;
+        program.load().map_err(|e| refusal("load the XDP program", device, &e, needs))?;
         let id = program
             .attach_to_if_index(device.index, mode)
-            .map_err(|e| refusal("attach the XDP program", device, &e, HELP))?;
+            .map_err(|e| refusal("attach the XDP program", device, &e, needs))?;
         let link = program
             .take_link(id)
-            .map_err(|e| refusal("attach the XDP program", device, &e, HELP))?;
+            .map_err(|e| refusal("attach the XDP program", device, &e, needs))?;
         // aya falls back to netlink where the driver answers EINVAL. Such a program ends with this
         // process, so it is no filter.
         let link: FdLink = link.try_into().map_err(|_| DatapathError::Program {
             what: "attach the XDP program".to_owned(),
             interface: device.name.clone(),
             reason: "the driver refuses a link to it (EINVAL)".to_owned(),
-            help: HELP.to_owned(),
+            help: needs.to_owned(),
         })?;
         self.pin_link(link, endpoint, word)
     }
@@ -434,7 +437,9 @@ impl Programs {
         endpoint: u32,
         current: Attachment,
         hook: Hook,
+        all: &[Device],
     ) -> Result<(), DatapathError> {
+        let needs = native_needs(device, all);
         let is_xdp = |a| matches!(a, Attachment::XdpNative | Attachment::XdpGeneric);
         let target = match hook {
             Hook::Auto if native_by_default(device) => return Ok(()),
@@ -462,14 +467,16 @@ impl Programs {
                 self.attach_tc(&mut object, device, endpoint, Direction::Ingress, PASSING)?;
                 old.iter().try_for_each(|found| self.take_off(found))?;
                 let free = Device { xdp: None, ..device.clone() };
-                self.attach_xdp(&mut object, &free, endpoint, mode, "in")?;
+                self.attach_xdp(&mut object, &free, endpoint, mode, "in", &needs)?;
                 let passing: Vec<Found> = self.list()?;
                 return passing
                     .iter()
                     .filter(|f| f.endpoint == endpoint && pin_word(&f.path) == Some(PASSING))
                     .try_for_each(|f| self.take_off(f));
             }
-            Some(mode) => self.attach_xdp(&mut object, device, endpoint, mode, PASSING)?,
+            Some(mode) => {
+                self.attach_xdp(&mut object, device, endpoint, mode, PASSING, &needs)?;
+            }
             None => {
                 self.attach_tc(&mut object, device, endpoint, Direction::Ingress, PASSING)?;
             }

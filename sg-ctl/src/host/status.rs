@@ -9,6 +9,7 @@ use sg_common::verdict::{Direction, Reason};
 
 use super::placement::{group_set, resolve_for, rule_ids};
 use super::{Health, Host, InterfaceStatus, ReasonStats, RuleStats, Stats, Status};
+use crate::datapath::acceptance::stacking_notes;
 use crate::datapath::devices::{self, Device};
 use crate::datapath::images::slot_bytes;
 use crate::datapath::kernel::Hooks;
@@ -29,6 +30,7 @@ impl Host {
         let mut open = Vec::new();
         let mut notes = Vec::new();
         let enforced = self.kernel().generation();
+        let attached: Vec<u32> = hooks.values().filter_map(|hook| hook.device).collect();
         for (name, interface) in &state.policy.interfaces {
             let hook = state
                 .endpoints
@@ -36,7 +38,7 @@ impl Host {
                 .and_then(|e| hooks.get(&e.number))
                 .copied()
                 .unwrap_or_default();
-            let status = interface_status(&state, name, interface, hook, &all);
+            let status = interface_status(&state, name, interface, hook, &attached, &all);
             if status.device_ingress.is_none() || status.device_egress.is_none() {
                 let waits = interface.wait && devices::by_name(&all, name).is_none();
                 if waits {
@@ -139,6 +141,7 @@ fn interface_status(
     name: &Arc<str>,
     interface: &Interface,
     hook: Hooks,
+    attached: &[u32],
     all: &[Device],
 ) -> InterfaceStatus {
     let device = hook.device.and_then(|index| all.iter().find(|d| d.index == index));
@@ -155,6 +158,7 @@ fn interface_status(
                 ));
             }
         }
+        notes.extend(stacking_notes(device, attached, all));
         for foreign in foreign_in_front(device, hook) {
             notes.push(match foreign {
                 ForeignProgram::Tcx { direction, id } => format!(

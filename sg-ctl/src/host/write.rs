@@ -106,7 +106,7 @@ fn plan(
             continue;
         }
         match devices::by_name(&facts.devices, name) {
-            Some(device) => acceptance::accept(device, &facts.devices)?,
+            Some(device) => acceptance::accept(device, interface.hook, &facts.devices)?,
             None if interface.wait || base.state.policy.interfaces.contains_key(name) => {}
             None => return Err(acceptance::missing(name, &facts.devices).into()),
         }

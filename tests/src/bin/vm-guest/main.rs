@@ -24,6 +24,7 @@ const CHECKS: &[Check] = &[
     ("rules change live, and nothing is left after a detach", filter::changes),
     ("the filter comes back after its pins are lost", filter::restore),
     ("tagged frames are judged by the parent and by the VLAN device", stacked::vlan),
+    ("a VLAN device and its parent both have to allow", stacked::vlan_and_parent),
     ("a bond is filtered, its ports are refused", stacked::bond),
     ("VRF devices are refused, their ports are filtered, their states apart", stacked::vrf),
     ("devices without an Ethernet header are filtered", tunnel::without_ethernet),

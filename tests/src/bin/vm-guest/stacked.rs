@@ -2,11 +2,12 @@
 
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
-use std::os::fd::FromRawFd;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use sg_tests::HOOKS;
+use sg_tests::namespace::Namespace;
 use sg_tests::net::{End, Net, at, host, peer, v4, v6};
 use sg_tests::services::{self, tcp_works};
 
@@ -51,6 +52,89 @@ pub(crate) fn vlan() -> Result<()> {
     Ok(())
 }
 
+/// Tags in the frame, or beside it as drivers and the kernel hand them over.
+fn set_vlan_offload(end: &Namespace, device: &str, on: bool) -> Result<()> {
+    /// `struct ethtool_value` of linux/ethtool.h.
+    #[repr(C)]
+    struct Value {
+        command: u32,
+        data: u32,
+    }
+    const SIOCETHTOOL: libc::Ioctl = 0x8946;
+    const ETHTOOL_SFLAGS: u32 = 0x26;
+    const ETH_FLAG_TXVLAN: u32 = 1 << 7;
+    const ETH_FLAG_RXVLAN: u32 = 1 << 8;
+    end.run(|| {
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        let flags = if on { ETH_FLAG_TXVLAN | ETH_FLAG_RXVLAN } else { 0 };
+        let mut value = Value { command: ETHTOOL_SFLAGS, data: flags };
+        // SAFETY: a request of plain integers; name and data are set below.
+        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+        for (place, byte) in request.ifr_name.iter_mut().zip(device.bytes()) {
+            *place = byte.cast_signed();
+        }
+        request.ifr_ifru.ifru_data = std::ptr::from_mut(&mut value).cast();
+        // SAFETY: the request and the value that it points to outlive the call, and are of the
+        // types that SIOCETHTOOL reads.
+        let done = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL, &mut request) };
+        ensure!(done == 0, "VLAN offload of {device}: {}", io::Error::last_os_error());
+        Ok(())
+    })
+}
+
+/// Two tagged networks and an untagged one on one parent.
+pub(crate) fn vlan_and_parent() -> Result<()> {
+    const ANY: &str = "[groups.any]\n[[groups.any.ingress]]\nprotocol = \"tcp\"\n";
+    let net = Net::new();
+    for (namespace, parent, end) in
+        [(&net.host, "nic0", End::Host), (net.peer(), "peer0", End::Peer)]
+    {
+        for id in [5, 6] {
+            namespace.ip(&format!("link add link {parent} name {parent}.{id} type vlan id {id}"));
+            namespace.ip(&format!("address add {}/24 dev {parent}.{id}", v4(end, id)));
+            namespace.ip(&format!("link set {parent}.{id} up"));
+        }
+    }
+    // Untagged, then by tag; the port that only one of the two allows.
+    let targets = [0, 5, 6].map(|link| at(v4(End::Host, link), 8));
+    let _servers = targets.map(|at| services::tcp_echo(&net.host, at));
+    let works = || targets.map(|at| tcp_works(net.peer(), at));
+    let attach = |name: &str, hook| {
+        format!("[interfaces.\"{name}\"]\ngroups = [\"any\"]\nhook = \"{hook}\"\n")
+    };
+    let strict = |name: &str, hook| policy(&format!("\"{name}\""), hook);
+    for offload in [true, false] {
+        set_vlan_offload(&net.host, "nic0", offload)?;
+        set_vlan_offload(net.peer(), "peer0", offload)?;
+        for hook in HOOKS {
+            let context = format!("{hook}, VLAN offload {offload}");
+            ensure!(works() == [true; 3], "{context}: without a filter: {:?}", works());
+            // The parent denies what the VLAN device allows.
+            let both = format!("{ANY}{}{}", attach("nic0.5", "auto"), strict("nic0", hook));
+            net.sg.apply(&both).ok();
+            ensure!(works() == [false; 3], "{context}: the parent denies: {:?}", works());
+            let stats = net.sg.stats();
+            ensure!(stats.reason("nic0", "ingress", "implicit-deny") > 0, "{context}: not counted");
+            ensure!(stats.reason("nic0.5", "ingress", "implicit-deny") == 0, "{context}: counted");
+            net.sg.run("detach nic0").ok();
+            net.sg.run("detach nic0.5").ok();
+            // The parent allows what the VLAN device denies; the other networks are the parent's.
+            let both = format!("{ANY}{}{}", attach("nic0", hook), strict("nic0.5", "auto"));
+            net.sg.apply(&both).ok();
+            ensure!(works() == [true, false, true], "{context}: the VLAN denies: {:?}", works());
+            let stats = net.sg.stats();
+            ensure!(stats.reason("nic0", "ingress", "implicit-deny") == 0, "{context}: counted");
+            ensure!(
+                stats.reason("nic0.5", "ingress", "implicit-deny") > 0,
+                "{context}: not counted"
+            );
+            net.sg.run("detach nic0").ok();
+            net.sg.run("detach nic0.5").ok();
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn bond() -> Result<()> {
     let net = Net::new();
     net.host.ip("address flush dev nic0");
@@ -68,18 +152,66 @@ pub(crate) fn bond() -> Result<()> {
         judge(&net, hook)?;
         net.sg.run("detach bond0").ok();
     }
-    // A port that was attached before it joined the bond: the bond's answer names what is wrong, and
-    // nothing is half attached.
-    net.host.ip("link set nic0 nomaster");
-    net.sg.apply(&policy("nic0", "tc")).ok();
+    let into_bond = || {
+        net.host.ip("link set nic0 down");
+        net.host.ip("link set nic0 master bond0");
+        net.host.ip("link set nic0 up");
+    };
+    for hook in HOOKS {
+        // The port was attached before it joined.
+        net.host.ip("link set nic0 nomaster");
+        net.sg.apply(&policy("nic0", hook)).ok();
+        into_bond();
+        let status = net.sg.run("status").stdout;
+        ensure!(status.contains("became a port of bond0"), "{hook}: status says\n{status}");
+        let before = net.sg.pins();
+        if hook != "tc" {
+            let refusal = ["nic0, a port of bond0", "XDP", "sg-ctl detach nic0", "help:"];
+            net.sg.run("attach bond0 --group g --hook xdp").refuses(&refusal);
+            ensure!(net.sg.pins() == before, "{hook}: half attached: {:?}", net.sg.pins());
+        }
+        let answer = net.sg.run("attach bond0 --group g").ok();
+        let warned = answer.stderr.contains("nic0, a port of bond0");
+        ensure!(warned, "{hook}: nothing is said of the port: {}", answer.stderr);
+        judge(&net, &format!("{hook}: port and bond attached"))?;
+        // Moving the bond's filter needs the place on the port, too.
+        if hook != "tc" {
+            net.sg.run("update bond0 --hook xdp").refuses(&["nic0, a port of bond0", "help:"]);
+            judge(&net, &format!("{hook}: after a move that was refused"))?;
+        }
+        net.sg.run("detach nic0").ok();
+        judge(&net, &format!("{hook}: bond attached"))?;
+        net.sg.run("detach bond0").ok();
+        net.sg.run("group delete g").ok();
+    }
+    native_bond(&net)
+}
+
+/// Native XDP on a bond, or the reason why not.
+fn native_bond(net: &Net) -> Result<()> {
+    net.sg.apply(&policy("bond0", "xdp")).ok();
+    judge(net, "native XDP on a bond")?;
+    net.sg.run("attach nic0 --group g").refuses(&["nic0 is a port of bond0", "attach bond0"]);
+    net.sg.run("detach bond0").ok();
+    ensure!(net.sg.pins().is_empty(), "left: {:?}", net.sg.pins());
+    // A port whose driver has no XDP.
+    net.host.ip("link add dummy9 type dummy");
+    net.host.ip("link set dummy9 master bond0");
+    let needs = ["bond0", "hook tc", "balance-rr", "dummy9"];
+    net.sg.run("attach bond0 --group g --hook xdp").refuses(&needs);
+    ensure!(net.sg.pins().is_empty(), "left after dummy9: {:?}", net.sg.pins());
+    net.host.ip("link delete dummy9");
+    // A mode that has none.
+    for port in ["nic0 nomaster", "bond0 down", "bond0 type bond mode broadcast"] {
+        net.host.ip(&format!("link set {port}"));
+    }
     net.host.ip("link set nic0 down");
     net.host.ip("link set nic0 master bond0");
-    net.host.ip("link set nic0 up");
-    net.sg.run("attach bond0 --group g").ok();
-    judge(&net, "port and bond attached")?;
-    net.sg.run("detach nic0").ok();
-    judge(&net, "bond attached")?;
-    Ok(())
+    net.host.ip("link set bond0 up");
+    net.sg.run("attach bond0 --group g --hook xdp").refuses(&["bond0", "hook tc", "balance-rr"]);
+    ensure!(net.sg.pins().is_empty(), "left after broadcast: {:?}", net.sg.pins());
+    net.sg.apply(&policy("bond0", "auto")).ok();
+    judge(net, "a bond in broadcast mode")
 }
 
 /// A UDP socket of the host on any address, in a VRF.

@@ -30,10 +30,7 @@ pub(crate) fn without_ethernet() -> Result<()> {
             net.sg.apply(&policy(name, hook)).ok();
             ensure!(tcp_works(net.peer(), own(7)), "{name}, {hook}: an allowed port is lost");
             ensure!(!tcp_works(net.peer(), own(8)), "{name}, {hook}: a denied port answers");
-            ensure!(
-                tcp_works(net.peer(), own(7)) && ping::answers(net.peer(), own(0).ip()),
-                "{name}, {hook}: ping is lost"
-            );
+            ensure!(ping::answers(net.peer(), own(0).ip()), "{name}, {hook}: ping is lost");
             net.sg.run(&format!("detach {name}")).ok();
         }
     }
