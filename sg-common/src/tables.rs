@@ -32,6 +32,8 @@ pub mod pin {
     pub const IMAGES: &str = "SG_IMAGES_";
     /// One [`super::Explanation`]. Not pinned: every load of the programs has its own.
     pub const EXPLAIN: &str = "SG_EXPLAIN";
+    /// [`super::TRACE_HEADERS`] headers for the drivers of `sg-ctl bench`. Not pinned either.
+    pub const TRACE: &str = "SG_TRACE";
 }
 
 /// Attached interfaces that one set of maps holds.
@@ -290,6 +292,26 @@ pub struct Explanation {
     pub reserved: u64,
 }
 
+/// Headers of the trace that the drivers of `sg-ctl bench` go through; a power of two.
+pub const TRACE_HEADERS: u32 = 1 << 16;
+
+/// Bytes of each: Ethernet, IPv6, and an SCTP header with the beginning of its first chunk.
+pub const TRACE_BYTES: u32 = 96;
+
+/// What the drivers of `sg-ctl bench` do with a header, after they wrote it into the frame.
+pub mod bench {
+    /// Nothing.
+    pub const HEADER: u32 = 0;
+    /// Parse it.
+    pub const PARSE: u32 = 1;
+    /// Touch the memory that a classification cannot do without, and nothing else: two dependent
+    /// lines of the image and the counter of a rule.
+    pub const MEMORY: u32 = 2;
+    /// All that is done with a packet.
+    pub const WHOLE: u32 = 3;
+}
+
+const _: () = assert!(TRACE_BYTES.is_multiple_of(8) && TRACE_HEADERS.is_power_of_two());
 const _: () = assert!(size_of::<Explanation>() == 48);
 const _: () = assert!(size_of::<Control>() == 64);
 const _: () = assert!(size_of::<DirectoryEntry>() == 32);

@@ -3,6 +3,7 @@
 //! Layers, each using only those before it: [`policy`], [`compile`], [`store`], [`datapath`], and
 //! [`cli`] on top.
 
+pub mod bench;
 pub mod cli;
 pub mod compile;
 pub mod datapath;

@@ -29,3 +29,19 @@ pub(crate) static READ_ONLY: Global<u32> = Global::new(0x5347_0005);
 /// 0: the connection table is not looked at, as for a first packet.
 #[unsafe(no_mangle)]
 pub(crate) static USE_TABLE: Global<u32> = Global::new(0x5347_0006);
+
+/// What a driver of `sg-ctl bench` does with a header: a number of `sg_common::tables::bench`.
+#[unsafe(no_mangle)]
+pub(crate) static BENCH_STAGE: Global<u32> = Global::new(0x5347_0007);
+
+/// Direction in which the drivers judge.
+#[unsafe(no_mangle)]
+pub(crate) static BENCH_DIRECTION: Global<u32> = Global::new(0x5347_0008);
+
+/// Slot of the image whose lines the memory floor touches.
+#[unsafe(no_mangle)]
+pub(crate) static BENCH_SLOT: Global<u32> = Global::new(0x5347_0009);
+
+/// Rules that the memory floor counts for.
+#[unsafe(no_mangle)]
+pub(crate) static BENCH_RULES: Global<u32> = Global::new(0x5347_000a);

@@ -53,12 +53,23 @@ pub(crate) fn count(verdict: &Verdict, weight: Weight) {
     add_reason(shard, verdict.direction, would, verdict.reason as u32, weight);
     let slot = verdict.rule_slot();
     if slot != 0 && slot < RULE_SLOTS {
-        if let Some(counter) = SG_RULE_COUNTERS.get_ptr_mut(shard * RULE_SLOTS + slot) {
-            // `decided` is first, `would_deny` second.
-            let words = counter.cast::<u64>().wrapping_add(if would { 2 } else { 0 });
-            add(words, weight);
-        }
+        add_rule_of(shard, slot, would, weight);
     }
+}
+
+#[inline(always)]
+fn add_rule_of(shard: u32, slot: u32, would: bool, weight: Weight) {
+    if let Some(counter) = SG_RULE_COUNTERS.get_ptr_mut(shard * RULE_SLOTS + slot) {
+        // `decided` is first, `would_deny` second.
+        let words = counter.cast::<u64>().wrapping_add(if would { 2 } else { 0 });
+        add(words, weight);
+    }
+}
+
+/// Counts for a rule alone, as the memory floor of `sg-ctl bench` does.
+#[inline(always)]
+pub(crate) fn add_rule(slot: u32, weight: Weight) {
+    add_rule_of(shard(), slot, false, weight);
 }
 
 /// Counts a connection whose place another one took.

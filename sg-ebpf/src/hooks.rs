@@ -55,12 +55,17 @@ pub(crate) struct Scratch {
     verdict: Verdict,
 }
 
+/// Parses a frame into what this CPU works on.
 #[inline(always)]
-fn passes<C: Context>(context: C, hook: Direction) -> bool {
-    let Some(scratch) = SG_SCRATCH.get_ptr_mut(0) else { return false };
+pub(crate) fn parse_into_scratch<C: Context>(
+    context: C,
+    hook: Direction,
+) -> Option<(&'static mut Scratch, u32)> {
+    let scratch = SG_SCRATCH.get_ptr_mut(0)?;
     // SAFETY: the value is this CPU's own and large enough, and any bits are plain data, all of
     // which is written before it is read.
-    let Scratch { packet, quoted, verdict } = unsafe { &mut *scratch.cast::<Scratch>() };
+    let scratch = unsafe { &mut *scratch.cast::<Scratch>() };
+    let Scratch { packet, quoted, verdict } = scratch;
     *packet = Packet::default();
     *quoted = Packet::default();
     *verdict = Verdict::NONE;
@@ -74,6 +79,15 @@ fn passes<C: Context>(context: C, hook: Direction) -> bool {
         *quoted = Packet::default();
         code = context.parse_copied(length, lost, packet, quoted);
     }
+    Some((scratch, code))
+}
+
+/// Judges a frame, and counts the verdict.
+#[inline(always)]
+pub(crate) fn passes<C: Context>(context: C, hook: Direction) -> bool {
+    let Some((Scratch { packet, quoted, verdict }, code)) = parse_into_scratch(context, hook) else {
+        return false;
+    };
     let parsed = if code < REASON {
         Ok(())
     } else {

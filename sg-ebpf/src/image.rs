@@ -1,5 +1,6 @@
 //! Images in their maps.
 
+use sg_common::classifier::layout::AT_LENGTH;
 use sg_common::classifier::{Decision, Image, Kind, lookup};
 use sg_common::packet::Address;
 use sg_common::tables::IMAGE_CLASSES;
@@ -100,6 +101,28 @@ extern "C" fn sg_classify(slot: u32, asked: u32, high: u64, low: u64) -> u64 {
             .map_or(NO_IMAGE, |value| look(value.as_ptr().cast(), c5 - 8, asked, high, low)),
         _ => NO_IMAGE,
     }
+}
+
+/// Reads one line of the image in `slot`, and another one whose place depends on it; both of them
+/// anywhere in the image. Returns what the second holds.
+#[inline(always)]
+pub(crate) fn touch(slot: u32, random: u32) -> u32 {
+    let place = slot & 0xffff;
+    let [c0, c1, c2, c3, c4, c5] = IMAGE_CLASSES;
+    let value = match slot >> 16 {
+        0 => SG_IMAGES_0.get_value(place, &0).map(|value| (value.as_ptr().cast(), c0)),
+        1 => SG_IMAGES_1.get_value(place, &0).map(|value| (value.as_ptr().cast(), c1)),
+        2 => SG_IMAGES_2.get_value(place, &0).map(|value| (value.as_ptr().cast(), c2)),
+        3 => SG_IMAGES_3.get_value(place, &0).map(|value| (value.as_ptr().cast(), c3)),
+        4 => SG_IMAGES_4.get_value(place, &0).map(|value| (value.as_ptr().cast(), c4)),
+        _ => SG_IMAGES_5.get_value(place, &0).map(|value| (value.as_ptr().cast(), c5)),
+    };
+    let Some((base, size)) = value else { return 0 };
+    let image = Value { base, mask: u64::from(size - 8), unknown: u64::from(random) };
+    let length = u64::from(image.u32_at(AT_LENGTH));
+    let anywhere = |random: u32| (u64::from(random) * length >> 32) as u32;
+    let first = image.u32_at(anywhere(random));
+    image.u32_at(anywhere((first ^ random).wrapping_mul(0xc2b2_ae35)))
 }
 
 /// The lookup, once in the object: the verifier walks it for each class with that class's mask.

@@ -11,6 +11,8 @@
 fn main() {}
 
 #[cfg(target_arch = "bpf")]
+mod bench;
+#[cfg(target_arch = "bpf")]
 mod constants;
 #[cfg(target_arch = "bpf")]
 mod counters;

@@ -3,7 +3,7 @@
 
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, PerCpuArray};
 use aya_ebpf::macros::btf_map;
-use sg_common::tables::IMAGES_PER_CLASS;
+use sg_common::tables::{IMAGES_PER_CLASS, TRACE_BYTES};
 
 /// `BPF_F_MMAPABLE`.
 const MMAPABLE: usize = 1 << 10;
@@ -32,6 +32,12 @@ pub(crate) static SG_CT_BUCKETS: Array<Words<8>, 1, MMAPABLE> = Array::new();
 pub(crate) static SG_CT_ENTRIES: Array<Words<8>, 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static SG_EXPLAIN: Array<Words<6>, 1> = Array::new();
+
+/// Headers of `sg-ctl bench`, and the number of the next one.
+#[btf_map]
+pub(crate) static SG_TRACE: Array<Words<{ TRACE_BYTES as usize / 8 }>, 1, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static SG_BENCH_NEXT: PerCpuArray<Words<1>, 1> = PerCpuArray::new();
 
 /// See `Scratch` in `hooks.rs`.
 #[btf_map]

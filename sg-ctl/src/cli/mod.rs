@@ -7,6 +7,7 @@
 mod apply;
 mod attach;
 mod batch;
+mod bench;
 mod check;
 mod completions;
 mod context;
@@ -107,6 +108,7 @@ enum Command {
     Status(status::Args),
     Explain(explain::Args),
     Stats(stats::Args),
+    Bench(bench::Args),
     Restore(restore::Args),
     Refresh(refresh::Args),
     Schema(schema::Args),
@@ -161,6 +163,7 @@ fn run(context: &Context, command: Command) -> anyhow::Result<Reply> {
         Command::Status(args) => status::run(context, &args),
         Command::Explain(args) => explain::run(context, &args),
         Command::Stats(args) => stats::run(context, &args),
+        Command::Bench(args) => bench::run(context, &args),
         Command::Restore(args) => restore::run(context, &args),
         Command::Refresh(args) => refresh::run(context, &args),
         Command::Schema(args) => schema::run(context, &args),

@@ -99,6 +99,7 @@ impl Kernel {
             ethernet: true,
             read_only: true,
             use_table: asked.with_state,
+            ..Constants::default()
         };
         let mut object =
             load(maps, constants).map_err(|e| failed("load the programs", name, &e))?;
@@ -136,7 +137,8 @@ impl Kernel {
         enforcement: &Enforcement,
     ) -> Result<Verdict, DatapathError> {
         let mut candidate = self.aside()?;
-        let verdict = candidate.fill(enforcement).and_then(|()| candidate.explain(probe, asked));
+        // Its connection table is never looked at.
+        let verdict = candidate.fill(enforcement, 1, 1).and_then(|()| candidate.explain(probe, asked));
         // Nothing is attached to it, so this removes its maps; the verdict counts in any case.
         candidate.retain(&BTreeSet::new())?;
         self.remove_if_empty()?;

@@ -219,9 +219,13 @@ impl Kernel {
     }
 
     /// Fills the maps of a kernel of its own and puts them in force, attached to nothing.
-    pub(super) fn fill(&mut self, wanted: &Enforcement) -> Result<(), DatapathError> {
-        // Its connection table is never looked at.
-        let maps = Maps::create(&self.directory.join(MAPS), 1, 1, random_seed())?;
+    pub(super) fn fill(
+        &mut self,
+        wanted: &Enforcement,
+        cpus: u32,
+        conntrack_max: u32,
+    ) -> Result<(), DatapathError> {
+        let maps = Maps::create(&self.directory.join(MAPS), cpus, conntrack_max, random_seed())?;
         let images: Vec<(u32, &[u8])> =
             wanted.images.iter().map(|image| (image.slot, image.image.bytes())).collect();
         maps.place_images(&images)?;

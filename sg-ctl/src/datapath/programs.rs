@@ -56,12 +56,28 @@ impl Attachment {
 }
 
 /// Constants of one load of the programs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Constants {
     pub(super) endpoint: u32,
     pub(super) ethernet: bool,
     pub(super) read_only: bool,
     pub(super) use_table: bool,
+    /// Only the drivers of `bench` look at it.
+    pub(super) bench: Driven,
+}
+
+/// Constants of a driver of `bench`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Driven {
+    /// One of `sg_common::tables::bench`.
+    pub(super) stage: u32,
+    /// Number of the direction.
+    pub(super) direction: u32,
+    /// Image and rules whose memory the floor touches.
+    pub(super) slot: u32,
+    pub(super) rules: u32,
+    /// Headers in the trace.
+    pub(super) headers: u32,
 }
 
 /// Loads the object with its constants onto the pinned maps. No program is in the kernel yet.
@@ -91,7 +107,13 @@ pub(super) fn load(maps: &Maps, constants: Constants) -> Result<Ebpf, aya::EbpfE
     let atomic = u32::from(cpus > shards);
     let read_only = u32::from(constants.read_only);
     let use_table = u32::from(constants.use_table);
+    let driven = constants.bench;
     loader
+        .map_max_entries(pin::TRACE, driven.headers.max(1))
+        .override_global("BENCH_STAGE", &driven.stage, true)
+        .override_global("BENCH_DIRECTION", &driven.direction, true)
+        .override_global("BENCH_SLOT", &driven.slot, true)
+        .override_global("BENCH_RULES", &driven.rules, true)
         .override_global("ENDPOINT", &constants.endpoint, true)
         .override_global("ETHERNET", &ethernet, true)
         .override_global("SHARDS", &shards, true)
@@ -210,6 +232,7 @@ impl Programs {
             ethernet: device.link_layer == LinkLayer::Ethernet,
             read_only: false,
             use_table: true,
+            ..Constants::default()
         };
         let mut object = load(maps, constants).map_err(|error| {
             refusal(
@@ -453,6 +476,7 @@ impl Programs {
             ethernet: device.link_layer == LinkLayer::Ethernet,
             read_only: false,
             use_table: true,
+            ..Constants::default()
         };
         let mut object = load(maps, constants)
             .map_err(|e| refusal("load the programs", device, &e, "see the reason"))?;

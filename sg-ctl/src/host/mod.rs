@@ -3,6 +3,7 @@
 //!
 //! The command line calls this module alone; it prints, this module does.
 
+mod bench;
 mod enforcer;
 mod explain;
 mod facts;
@@ -24,6 +25,7 @@ use sg_common::verdict::{Direction, Reason};
 
 use crate::policy::model::{Hook, Mode, Name, Policy, Rule, RuleId, Side};
 
+pub use bench::{BenchRequest, Measured};
 pub(crate) use enforcer::Failure;
 pub use open::Host;
 
