@@ -164,6 +164,7 @@ steps! {
     sg_related = Related;
     sg_later_fragment = LaterFragment;
     sg_rules = Rules;
+    sg_reverse = Reverse;
     sg_open_or_update = OpenOrUpdate;
     sg_answer = Answer;
     sg_note_denied = NoteDenied;
@@ -224,6 +225,18 @@ impl Env for Kernel {
         key: u16,
     ) -> Option<Decision> {
         image::decide(slot, family, peer, kind, key)
+    }
+
+    #[inline(always)]
+    fn classify_here(
+        &self,
+        slot: u32,
+        family: u8,
+        peer: &Address,
+        kind: Kind,
+        key: u16,
+    ) -> Option<Decision> {
+        image::decide_here(slot, family, peer, kind, key)
     }
 
     #[inline(always)]
@@ -290,6 +303,10 @@ impl Env for Kernel {
         quoted: &Packet,
         verdict: &mut Verdict,
     ) -> u32 {
+        // Every packet goes this step, and it is short: a call would cost as much again.
+        if matches!(step, Step::BeforeRules) {
+            return case.run(step, quoted, verdict);
+        }
         let bits = case.direction as u32;
         step_function(step)(case.packet, quoted, verdict, case.generation, bits)
     }

@@ -3,8 +3,8 @@
 //! Headers are read where they lie as long as they lie in the linear part; where they do not, the
 //! parser runs once more over a copying access, which finds every byte of the frame.
 
+use core::arch::asm;
 use core::ffi::c_void;
-use core::hint;
 
 use aya_ebpf::bindings::bpf_hdr_start_off::BPF_HDR_START_MAC;
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
@@ -212,11 +212,28 @@ impl Context for Skb {
     }
 }
 
+/// The same value, of which the compiler knows nothing. (`black_box` does that by way of the stack,
+/// which costs a load's latency at each place.)
+#[inline(always)]
+fn opaque(mut value: u64) -> u64 {
+    // SAFETY: a move of a register to itself; a program without an instruction for a line of its
+    // debug information would not load.
+    unsafe { asm!("{0} |= 0", inout(reg) value, options(nomem, nostack, preserves_flags)) };
+    value
+}
+
+#[inline(always)]
+fn opaque_pointer(mut value: usize) -> usize {
+    // SAFETY: a move of a register to itself.
+    unsafe { asm!("{0} = {0}", inout(reg) value, options(nomem, nostack, preserves_flags)) };
+    value
+}
+
 /// The same value, of which the verifier knows nothing: it does not relate the two exclusive ors
 /// with a value that it does not know.
 #[inline(always)]
 pub(crate) fn settle(value: u32, unknown: u32) -> u32 {
-    hint::black_box(value ^ unknown) ^ unknown
+    opaque(u64::from(value ^ unknown)) as u32 ^ unknown
 }
 
 /// A frame as the parser sees it: a context, and a way to the bytes.
@@ -301,11 +318,11 @@ impl<C> Access<C> for Linear {
     fn view<const N: usize>(&self, _: C, offset: u32) -> Option<Pointer> {
         // The compiler may not know more of the offset than the verifier does, or it drops the
         // comparison that the verifier wants; nor may it compare anything but this pointer.
-        let offset = hint::black_box(offset);
-        if offset > MAX_OFFSET {
+        let offset = opaque(u64::from(offset));
+        if offset > u64::from(MAX_OFFSET) {
             return None;
         }
-        let start = hint::black_box(self.data + offset as usize);
+        let start = opaque_pointer(self.data + offset as usize);
         if start + N > self.data_end {
             return None;
         }

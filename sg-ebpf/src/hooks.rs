@@ -66,8 +66,8 @@ pub(crate) fn parse_into_scratch<C: Context>(
     // which is written before it is read.
     let scratch = unsafe { &mut *scratch.cast::<Scratch>() };
     let Scratch { packet, quoted, verdict } = scratch;
+    // What is quoted is cleared where there is any.
     *packet = Packet::default();
-    *quoted = Packet::default();
     *verdict = Verdict::NONE;
     let length = context.length();
     let ingress = matches!(hook, Direction::Ingress);
@@ -76,7 +76,6 @@ pub(crate) fn parse_into_scratch<C: Context>(
     let incomplete = code >= REASON || packet.has(ICMP_ERROR) && code != QUOTES;
     if incomplete && ((context.data_end() - context.data()) as u32) < length {
         *packet = Packet::default();
-        *quoted = Packet::default();
         code = context.parse_copied(length, lost, packet, quoted);
     }
     Some((scratch, code))
@@ -85,7 +84,8 @@ pub(crate) fn parse_into_scratch<C: Context>(
 /// Judges a frame, and counts the verdict.
 #[inline(always)]
 pub(crate) fn passes<C: Context>(context: C, hook: Direction) -> bool {
-    let Some((Scratch { packet, quoted, verdict }, code)) = parse_into_scratch(context, hook) else {
+    let Some((Scratch { packet, quoted, verdict }, code)) = parse_into_scratch(context, hook)
+    else {
         return false;
     };
     let parsed = if code < REASON {

@@ -5,7 +5,7 @@
 //! ```
 //! What differs between attachments is a constant that the loader sets (`constants.rs`), so the
 //! verifier removes what an attachment does not need. A program that cannot find its maps drops.
-#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}

@@ -35,10 +35,16 @@ impl Reference {
     pub const NODE: u32 = 1;
     /// A list (`levels` = 0) of `1 << log` 64-bit ends, then one 32-bit reference for each
     /// interval; or a tree: see [`TREE_HEADER`]. Looks at a whole IPv4 address or at one half of
-    /// an IPv6 address.
+    /// an IPv6 address. With [`Reference::LINE`] one cache line, of which IPv4 addresses are found
+    /// in it: eight ends of 32 bits, of which the last is never below an address, and eight
+    /// references.
     pub const LIST: u32 = 2;
-    /// The IPv4 root: 65 536 references, indexed by the upper 16 bits of the address.
+    /// A root: references by the upper bits of an IPv4 address, or of the upper half of an IPv6
+    /// address. The size is how far those are shifted to the right.
     pub const ROOT: u32 = 3;
+
+    /// In the size of a list: it is one cache line.
+    pub const LINE: u32 = 1 << 5;
 
     /// A reference to `offset`.
     #[inline(always)]
@@ -76,6 +82,20 @@ impl Reference {
         self.0 & 15
     }
 
+    /// How far an address is shifted to the right to find its place in a root.
+    #[inline(always)]
+    #[must_use]
+    pub const fn root_shift(self) -> u32 {
+        self.0 & 63
+    }
+
+    /// Whether a list is one cache line.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_line(self) -> bool {
+        self.0 & Self::LINE != 0
+    }
+
     /// Levels of a tree above its leaves; 0 = a list.
     #[inline(always)]
     #[must_use]
@@ -93,6 +113,9 @@ impl Reference {
 
 /// Halvings that the largest node or section needs: 2^14 words of four ends.
 pub const MAX_LOG: u32 = 14;
+
+/// Ends in a line, of which the last is never below an address.
+pub const LINE_ENDS: u32 = 8;
 
 /// Ends in each node of a tree: one cache line.
 pub const TREE_ENDS: u32 = 8;

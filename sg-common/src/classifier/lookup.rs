@@ -4,7 +4,7 @@
 //! bound, and comparisons are arithmetic, so that a search is one path and not 2^n.
 
 use super::layout::{
-    ADDRESS_BITS, AT_V4, AT_V6, MAX_WALK, Reference, SECTION, TREE_CHILDREN, TREE_ENDS,
+    ADDRESS_BITS, AT_V4, AT_V6, LINE_ENDS, MAX_WALK, Reference, SECTION, TREE_CHILDREN, TREE_ENDS,
     section_log, section_offset,
 };
 use super::{Decision, Image, Kind};
@@ -30,17 +30,23 @@ pub fn lookup_v6<I: Image>(image: &I, high: u64, low: u64, kind: Kind, key: u16)
 #[inline(always)]
 pub fn lookup<I: Image>(image: &I, v6: bool, high: u64, low: u64, kind: u32, key: u32) -> Decision {
     let mut found = Reference(image.u32_at(if v6 { AT_V6 } else { AT_V4 }));
+    let first = if v6 { high } else { low };
     if found.form() == Reference::ROOT {
-        found = Reference(image.u32_at(found.offset().wrapping_add((low as u32 >> 16) * 4)));
+        let place = first.wrapping_shr(found.root_shift()) as u32;
+        found = Reference(image.u32_at(found.offset().wrapping_add(place.wrapping_mul(4))));
     }
     if found.form() == Reference::NODE {
         let log = found.node_log();
         let at = search_16(image, found.offset(), log, low as u32 & 0xffff);
         found = Reference(image.u32_at(found.offset().wrapping_add(8 << log).wrapping_add(at * 4)));
     } else if found.form() == Reference::LIST {
-        found = search_64(image, found, if v6 { high } else { low });
-        if found.form() == Reference::LIST {
-            found = search_64(image, found, low);
+        if found.is_line() {
+            found = in_line(image, found.offset(), low & 0xffff_ffff);
+        } else {
+            found = search_64(image, found, first);
+            if found.form() == Reference::LIST {
+                found = search_64(image, found, low);
+            }
         }
     }
     decide(image, image.settle(found.offset()), kind, key)
@@ -50,15 +56,23 @@ pub fn lookup<I: Image>(image: &I, v6: bool, high: u64, low: u64, kind: u32, key
 #[inline(always)]
 fn decide<I: Image>(image: &I, row: u32, kind: u32, key: u32) -> Decision {
     let descriptor = descriptor(image, row, kind);
-    let mut walk = Walk { best: in_row(image, descriptor, key), row: 0, kind, key };
+    let mut best = in_row(image, descriptor, key);
     let parent = image.u64_at(row);
-    if rank(walk.best) > rank(parent) {
-        walk.row = parent as u32;
-        image.repeat(MAX_WALK, &mut walk, step);
+    if rank(best) > rank(parent) {
+        best = climb(image, parent as u32, kind << 16 | key, best);
     }
     // Of a protocol without ports a whole kind is the protocol, so the decision itself says it.
-    let whole = (u64::from(kind) >> 2 & walk.best & 1) << 3;
-    Decision(walk.best & !ADDRESS_BITS | descriptor & ADDRESS_BITS | whole)
+    let whole = (u64::from(kind) >> 2 & best & 1) << 3;
+    Decision(best & !ADDRESS_BITS | descriptor & ADDRESS_BITS | whole)
+}
+
+/// The best of a decision and those of the rows at `row` and above. Few packets need it, so it is
+/// not in the way of the others. `asked` holds kind and key in 16 bits each.
+#[inline(never)]
+fn climb<I: Image>(image: &I, row: u32, asked: u32, best: u64) -> u64 {
+    let mut walk = Walk { best, row, kind: asked >> 16, key: asked & 0xffff };
+    image.repeat(MAX_WALK, &mut walk, step);
+    walk.best
 }
 
 /// State of the walk over the rows of shorter and shorter prefixes.
@@ -120,7 +134,7 @@ fn search_16<I: Image>(image: &I, offset: u32, log: u32, key: u32) -> u32 {
         let half = 8u32 << (left & 15);
         // The last end is the highest part of its word; what is below it does not matter.
         let ends = image.u64_at(at.wrapping_add(half - 8));
-        at = image.settle(at.wrapping_add(half * below_64(ends, key << 48)));
+        at = image.settle(at.wrapping_add(half * below_32(ends >> 48, key)));
         left = image.settle(left);
     }
     // Four comparisons at once. The highest bits are kept out of the subtraction, so that no field
@@ -161,23 +175,35 @@ fn search_64<I: Image>(image: &I, list: Reference, key: u64) -> Reference {
     Reference(image.settle(image.u32_at(references.wrapping_add(at.wrapping_mul(4)))))
 }
 
-/// The number of ends below `key` among `1 << log`, at most eight.
+/// The number of ends below `key` among `1 << log`, at most eight: all eight are compared, which is
+/// faster than to choose, and those that are none do not count.
 #[inline(always)]
 fn count_64<I: Image>(image: &I, offset: u32, log: u32, key: u64) -> u32 {
-    let mut at = offset;
-    let mut left = log & 3;
-    for _ in 0..3 {
-        if left == 0 {
-            break;
-        }
-        left = left.wrapping_sub(1);
-        let half = 8u32 << (left & 3);
-        let end = image.u64_at(at.wrapping_add(half - 8));
-        at = image.settle(at.wrapping_add(half * below_64(end, key)));
-        left = image.settle(left);
+    let ends = 1u32 << (log & 3);
+    let mut count = 0;
+    for place in 0..TREE_ENDS {
+        let end = image.u64_at(offset.wrapping_add(place * 8));
+        count += below_64(end, key) & place.wrapping_sub(ends) >> 31;
     }
-    let last = below_64(image.u64_at(at), key);
-    (at.wrapping_sub(offset) >> 3).wrapping_add(last)
+    count
+}
+
+/// The reference for an IPv4 address in a cache line.
+#[inline(always)]
+fn in_line<I: Image>(image: &I, offset: u32, key: u64) -> Reference {
+    let mut count = 0;
+    for pair in 0..LINE_ENDS / 2 {
+        let ends = image.u64_at(offset.wrapping_add(pair * 8));
+        count += below_32(ends & 0xffff_ffff, key) + below_32(ends >> 32, key);
+    }
+    let references = offset.wrapping_add(LINE_ENDS * 4);
+    Reference(image.u32_at(references.wrapping_add(count * 4)))
+}
+
+/// 1 if `a < b`, else 0, for numbers of 32 bits.
+#[inline(always)]
+const fn below_32(a: u64, b: u64) -> u32 {
+    (a.wrapping_sub(b) >> 63) as u32
 }
 
 /// 1 if `a < b`, else 0.

@@ -1,6 +1,6 @@
 //! The table of spec §2.7: what F, R and the connection table make of a packet.
 
-use super::{ANSWER, Case, Env, OPEN_OR_UPDATE, Verdict};
+use super::{ANSWER, Case, Env, OPEN_OR_UPDATE, REVERSE, Verdict};
 use crate::classifier::{Decision, Kind, Reverse};
 use crate::conntrack::{self, ATTEMPTS, Found, Key, Opened, Opening, Sender, State};
 use crate::packet::{GROUP, Packet, tcp};
@@ -40,30 +40,55 @@ enum Answer {
 }
 
 impl<E: Env> Case<'_, E> {
+    /// F, and what it knows of R.
     #[inline(always)]
     pub(super) fn by_rules(&self, verdict: &mut Verdict) -> u32 {
         let packet = self.packet;
         let kind = packet.kind();
-        let Some(forward) = self.ask(self.direction, packet, kind, packet.key) else {
+        let [ingress, egress] = self.entry.images;
+        let (slot, peer) = match self.direction {
+            Direction::Ingress => (ingress, &packet.source),
+            Direction::Egress => (egress, &packet.destination),
+        };
+        let found = self.env.classify_here(slot, packet.family, peer, kind, packet.key);
+        let Some(forward) = found else { return Reason::NoPolicy as u32 };
+        verdict.forward = forward;
+        match forward.reverse() {
+            // An ICMP type without counterpart has no R, whatever its hint says.
+            _ if matches!(kind, Kind::Icmp) => REVERSE,
+            Reverse::Depends => REVERSE,
+            reverse => self.by_both(forward, matches!(reverse, Reverse::Open)),
+        }
+    }
+
+    /// R, where F does not know it.
+    #[inline(always)]
+    pub(super) fn by_reverse(&self, verdict: &mut Verdict) -> u32 {
+        let packet = self.packet;
+        let kind = packet.kind();
+        let forward = verdict.forward;
+        // F alone judges what has no counterpart.
+        let Some(key) = mirrored_key(packet, kind) else {
+            return self.by_both(forward, forward.allows());
+        };
+        if !matches!(forward.reverse(), Reverse::Depends) {
+            return self.by_both(forward, matches!(forward.reverse(), Reverse::Open));
+        }
+        let Some(reverse) = self.ask(self.direction.reverse(), packet, kind, key) else {
             return Reason::NoPolicy as u32;
         };
-        verdict.forward = forward;
-        let alone = || {
-            if forward.allows() { Reason::Rule as u32 } else { denial(forward, packet) as u32 }
-        };
-        let Some(key) = mirrored_key(packet, kind) else { return alone() };
-        let mut reverse_allows = matches!(forward.reverse(), Reverse::Open);
-        if matches!(forward.reverse(), Reverse::Depends) {
-            let Some(reverse) = self.ask(self.direction.reverse(), packet, kind, key) else {
-                return Reason::NoPolicy as u32;
-            };
-            verdict.reverse = reverse;
-            reverse_allows = reverse.allows();
-        }
+        verdict.reverse = reverse;
+        self.by_both(forward, reverse.allows())
+    }
+
+    /// What F and R together ask for: a reason, or the step that finds it.
+    #[inline(always)]
+    fn by_both(&self, forward: Decision, reverse_allows: bool) -> u32 {
         match (forward.allows(), reverse_allows) {
             (true, false) => OPEN_OR_UPDATE,
             (false, true) => ANSWER,
-            _ => alone(),
+            (true, true) => Reason::Rule as u32,
+            (false, false) => denial(forward, self.packet) as u32,
         }
     }
 

@@ -43,6 +43,17 @@ pub trait Env {
         kind: Kind,
         key: u16,
     ) -> Option<Decision>;
+    /// [`Env::classify`], in the kernel without a call: for the one lookup that every packet needs.
+    fn classify_here(
+        &self,
+        slot: u32,
+        family: u8,
+        peer: &Address,
+        kind: Kind,
+        key: u16,
+    ) -> Option<Decision> {
+        self.classify(slot, family, peer, kind, key)
+    }
     /// The connection table; `None` if it is not to be looked at.
     fn table(&self) -> Option<&Self::Table>;
     /// Whether anything may be written. `explain` reads only.
@@ -165,8 +176,10 @@ pub enum Step {
     Related,
     /// A fragment other than the first.
     LaterFragment,
-    /// F, and R where F needs it.
+    /// F, and what it knows of R.
     Rules,
+    /// R, where F does not know it.
+    Reverse,
     /// F allows, R does not.
     OpenOrUpdate,
     /// F denies, R allows.
@@ -183,6 +196,8 @@ const NOTHING: u32 = 255;
 const OPEN_OR_UPDATE: u32 = 254;
 /// [`Step::Answer`] says the rest.
 const ANSWER: u32 = 253;
+/// [`Step::Reverse`] says the rest.
+const REVERSE: u32 = 252;
 
 /// What all steps of one judgement share.
 pub struct Case<'a, E: Env> {
@@ -269,6 +284,7 @@ impl<'a, E: Env> Case<'a, E> {
             Step::Related => u32::from(self.is_related(quoted)),
             Step::LaterFragment => self.later_fragment(verdict) as u32,
             Step::Rules => self.by_rules(verdict),
+            Step::Reverse => self.by_reverse(verdict),
             Step::OpenOrUpdate => self.open_or_update(verdict) as u32,
             Step::Answer => self.denied_unless_answer(verdict) as u32,
             Step::NoteDenied => {
@@ -319,7 +335,11 @@ impl<'a, E: Env> Case<'a, E> {
         {
             return Reason::Related;
         }
-        let reason = match self.step(Step::Rules, packet, verdict) {
+        let mut judged = self.step(Step::Rules, packet, verdict);
+        if judged == REVERSE {
+            judged = self.step(Step::Reverse, packet, verdict);
+        }
+        let reason = match judged {
             OPEN_OR_UPDATE => self.conclude(Step::OpenOrUpdate, verdict),
             ANSWER => self.conclude(Step::Answer, verdict),
             number => Reason::from_number(number).unwrap_or(Reason::NoPolicy),

@@ -33,7 +33,7 @@ pub(super) fn emit(own: &Space, other: &Space, tuning: Tuning, limit: u32) -> Wr
 
     let budget = |needed: usize| tuning.split.of(needed);
     let v4 = intervals(&own.v4, &other.v4, &other.rows, budget(own.v4.len()));
-    let v4 = if v4.len() < tuning.root { out.list(&ends_v4(&v4))? } else { out.root(&v4)? };
+    let v4 = out.v4(&v4, tuning.root)?;
     out.put_u32(layout::AT_V4, v4.0);
     let v6 = intervals(&own.v6, &other.v6, &other.rows, budget(own.v6.len()));
     let v6 = out.halves(&v6)?;
@@ -56,13 +56,6 @@ enum Target {
 fn ends<A: Address>(list: &[Interval<A>]) -> impl Iterator<Item = (A, Target)> {
     let after = list.iter().skip(1).map(|next| next.first.previous()).chain([A::LAST]);
     list.iter().zip(after).map(|(one, end)| (end, Target::Row(one.row, one.hints)))
-}
-
-fn ends_v4(list: &[Interval<u32>]) -> Vec<(u64, Target)> {
-    let widen = |(end, target): (u32, Target)| {
-        (if end == u32::MAX { u64::MAX } else { u64::from(end) }, target)
-    };
-    ends(list).map(widen).collect()
 }
 
 struct Writer<'a> {
@@ -108,21 +101,54 @@ impl Writer<'_> {
         }
     }
 
-    /// The IPv4 root with its nodes.
-    fn root(&mut self, list: &[Interval<u32>]) -> Written<Reference> {
-        let root = self.allocate(4 << 16, 64)?;
+    /// IPv4: a line, or a root with what is in each of its places.
+    fn v4(&mut self, list: &[Interval<u32>], large: usize) -> Written<Reference> {
         let all: Vec<(u32, Target)> = ends(list).collect();
+        let bits = match all.len() {
+            count if count >= large => 16,
+            count if count >= large / 16 => 12,
+            count if count > layout::LINE_ENDS as usize => 8,
+            _ => return self.part(&all),
+        };
+        let shift = 32 - bits;
+        let root = self.allocate(4 << bits, 64)?;
         let mut from = 0;
-        for upper in 0..1u32 << 16 {
-            let last = upper << 16 | 0xffff;
+        for place in 0..1u32 << bits {
+            let last = place << shift | ((1 << shift) - 1);
             let count = all[from..].iter().take_while(|(end, _)| *end < last).count() + 1;
             let inside = &all[from..from + count];
-            let found = self.node(inside)?;
-            self.put_u32(root + upper * 4, found.0);
-            // The last interval goes on into the next /16 unless it ends here.
+            let found = if bits == 16 { self.node(inside)? } else { self.part(inside)? };
+            self.put_u32(root + place * 4, found.0);
+            // The last interval goes on into the next place unless it ends here.
             from += count - usize::from(inside[count - 1].0 != last);
         }
-        Ok(Reference::new(Reference::ROOT, root, 0))
+        Ok(Reference::new(Reference::ROOT, root, shift))
+    }
+
+    /// The intervals inside a place of a small root: one, a line, or a list.
+    fn part(&mut self, inside: &[(u32, Target)]) -> Written<Reference> {
+        let last = inside.len().max(1) - 1;
+        match inside {
+            [] | [_] => return self.node(inside),
+            // The last interval needs no end.
+            _ if last < layout::LINE_ENDS as usize => {}
+            _ => {
+                let wide = inside.iter().enumerate().map(|(place, (end, target))| {
+                    (if place == last { u64::MAX } else { u64::from(*end) }, target.clone())
+                });
+                return self.list(&wide.collect::<Vec<_>>());
+            }
+        }
+        let offset = self.allocate(u64::from(layout::LINE_ENDS) * 8, 64)?;
+        for place in 0..layout::LINE_ENDS {
+            let end = inside[..last].get(place as usize).map_or(u32::MAX, |(end, _)| *end);
+            // The lower end of a pair is in the lower half of its word.
+            let at = if cfg!(target_endian = "big") { place ^ 1 } else { place };
+            self.put_u32(offset + at * 4, end);
+        }
+        let references = offset + layout::LINE_ENDS * 4;
+        self.targets(references, inside.iter().map(|(_, target)| target))?;
+        Ok(Reference::new(Reference::LIST, offset, Reference::LINE))
     }
 
     /// The intervals inside one /16.

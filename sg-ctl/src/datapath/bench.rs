@@ -128,7 +128,8 @@ impl Driver {
         };
         let trace: Mapped<[u64; WORDS]> = Mapped::new(map.fd().as_fd(), TRACE_HEADERS)
             .map_err(|e| failed("map the trace", subject, &e))?;
-        for (place, probe) in subject.trace.iter().cycle().take(TRACE_HEADERS as usize).enumerate() {
+        for (place, probe) in subject.trace.iter().cycle().take(TRACE_HEADERS as usize).enumerate()
+        {
             let probe = Probe { tcp_flags: flags.unwrap_or(probe.tcp_flags), ..probe.clone() };
             let frame = frame::of(&probe).map_err(|e| failed("write a header", subject, &e))?;
             trace.set(place as u32, words(&frame));
@@ -175,9 +176,10 @@ impl Kernel {
     ) -> Result<Vec<Vec<Lap>>, DatapathError> {
         let cpus = probe::possible_cpus()?;
         let mut candidate = self.aside()?;
-        let measured = candidate.fill(enforcement, cpus, enforcement.conntrack_max).and_then(|()| {
-            subjects.iter().map(|subject| candidate.laps(subject, laps, each)).collect()
-        });
+        let measured =
+            candidate.fill(enforcement, cpus, enforcement.conntrack_max).and_then(|()| {
+                subjects.iter().map(|subject| candidate.laps(subject, laps, each)).collect()
+            });
         // Nothing is attached to it, so this removes its maps.
         candidate.retain(&BTreeSet::new())?;
         self.remove_if_empty()?;

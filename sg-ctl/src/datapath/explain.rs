@@ -138,7 +138,8 @@ impl Kernel {
     ) -> Result<Verdict, DatapathError> {
         let mut candidate = self.aside()?;
         // Its connection table is never looked at.
-        let verdict = candidate.fill(enforcement, 1, 1).and_then(|()| candidate.explain(probe, asked));
+        let verdict =
+            candidate.fill(enforcement, 1, 1).and_then(|()| candidate.explain(probe, asked));
         // Nothing is attached to it, so this removes its maps; the verdict counts in any case.
         candidate.retain(&BTreeSet::new())?;
         self.remove_if_empty()?;

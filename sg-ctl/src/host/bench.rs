@@ -90,13 +90,13 @@ impl Host {
         let enforcement = placed.enforcement;
 
         let hooks = self.kernel().hooks(&facts.devices)?;
-        let hook_of = |name: &str| {
-            committed.endpoints.get(name).and_then(|e| hooks.get(&e.number)).copied()
-        };
+        let hook_of =
+            |name: &str| committed.endpoints.get(name).and_then(|e| hooks.get(&e.number)).copied();
         let mut alike: BTreeMap<Alike, Vec<Arc<str>>> = BTreeMap::new();
         for (name, interface) in &state.policy.interfaces {
             if request.interfaces.is_empty() || request.interfaces.contains(name) {
-                let (guest, xdp) = (interface.side == Side::Guest, by_xdp(interface, hook_of(name)));
+                let (guest, xdp) =
+                    (interface.side == Side::Guest, by_xdp(interface, hook_of(name)));
                 let monitor = interface.mode == crate::policy::model::Mode::Monitor;
                 let key = (group_set(interface), guest, monitor, xdp);
                 alike.entry(key).or_default().push(Arc::clone(name));
