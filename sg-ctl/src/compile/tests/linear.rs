@@ -43,12 +43,12 @@ const CASES: [Case; 7] = [
         (0..count).map(|n| one_port(n, Some(v4(0, 0)))).collect()
     }),
     ("ports for all, and as many hosts", 100_000, 160, |count| {
-        let peer = |n: u32| if n % 2 == 0 { v4(0, 0) } else { v4(spread(n), 32) };
+        let peer = |n: u32| if n.is_multiple_of(2) { v4(0, 0) } else { v4(spread(n), 32) };
         (0..count).map(|n| one_port(n / 2, Some(peer(n)))).collect()
     }),
     ("nested ranges, deny and allow by turns", 65_536, 12, |count| {
         let rule = |n: u32| {
-            let action = if n % 2 == 0 { Action::Allow } else { Action::Deny };
+            let action = if n.is_multiple_of(2) { Action::Allow } else { Action::Deny };
             let range = [(n as u16 / 2, u16::MAX - n as u16 / 2)];
             let priority = u16::MAX - n as u16;
             Rule { priority, ..rule(action, Protocol::Number(6), &range, &["0.0.0.0/0"]) }
@@ -57,7 +57,7 @@ const CASES: [Case; 7] = [
     }),
     ("nested prefixes, deny and allow by turns", 65_536, 64, |count| {
         let rule = |n: u32| {
-            let action = if n % 2 == 0 { Action::Allow } else { Action::Deny };
+            let action = if n.is_multiple_of(2) { Action::Allow } else { Action::Deny };
             let net = v4(spread(n / 24) & 0xffff_ff00 | 0x55, 8 + (n % 24) as u8);
             let peers = one_list([net]);
             let rule = rule(action, Protocol::All, &[], &[]);
