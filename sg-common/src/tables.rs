@@ -10,7 +10,7 @@ use crate::verdict::REASONS;
 
 /// Version of everything in this file and of the image layout. A controller refuses maps of
 /// another version.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// Names of the pinned maps, which are also their names in the eBPF object.
 pub mod pin {

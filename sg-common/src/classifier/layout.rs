@@ -28,7 +28,7 @@ pub const UNIT: u32 = 8;
 pub struct Reference(pub u32);
 
 impl Reference {
-    /// A row: [`ROW_WORDS`] words.
+    /// A row: of [`ROW_WORDS`] words if the size is 0, of the narrow form ([`Narrow`]) if it is 1.
     pub const ROW: u32 = 0;
     /// A node: `4 << size` ends of 16 bits, four in a word, then one 32-bit reference for each
     /// interval. Looks at the lower 16 bits of an IPv4 address.
@@ -96,6 +96,13 @@ impl Reference {
         self.0 & Self::LINE != 0
     }
 
+    /// Whether a row has the narrow form.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_narrow(self) -> bool {
+        self.0 & 1 != 0
+    }
+
     /// Levels of a tree above its leaves; 0 = a list.
     #[inline(always)]
     #[must_use]
@@ -135,6 +142,45 @@ pub const TREE_HEADER: u32 = 64;
 /// prefixes say, 0 if this row holds it all; the upper half is the best rank that any row further
 /// up can give.
 pub const ROW_WORDS: u32 = 6;
+
+/// First word of a narrow row: one whose decisions fit beside it, at most one kind telling keys
+/// apart, and that has no parent.
+///
+/// ```text
+///  63 … 58   57 … 31        30        29 28        27 … 25   24 … 10      9 … 0
+/// │ zero   │ 9 × 3 bits:   │ whole   │ words of  │ kind    │ 5 × 3 bits │ 5 × 2 bits │
+/// │        │ the decision  │ of that │ ends: one │ that    │ the        │ hint for   │
+/// │        │ of each       │ kind    │ bit for   │ tells   │ decision   │ each kind  │
+/// │        │ interval      │         │ each word │ keys    │ of each    │            │
+/// │        │               │         │           │ apart   │ other kind │            │
+/// ```
+///
+/// Then the words of ends, at most two, with four ends of 16 bits each, and the decisions, each
+/// once, with zeroes for [`ADDRESS_BITS`]. Decisions are counted from 1; 0 is that of no rule. What
+/// [`super::Decision::whole_kind_allowed`] returns for other kinds is whether they are allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Narrow(pub u64);
+
+impl Narrow {
+    /// Most intervals: one more than there are ends.
+    pub const INTERVALS: usize = 9;
+    /// Most different decisions.
+    pub const DECISIONS: usize = 7;
+    /// The kind where none tells keys apart.
+    pub const NO_KIND: u32 = 7;
+
+    /// First bit of the decisions of kinds.
+    pub const AT_KINDS: u32 = 10;
+    /// First bit of the number of the kind that tells keys apart.
+    pub const AT_KIND: u32 = 25;
+    /// The bit that says that there is a first word of ends; the next one speaks of the second.
+    pub const AT_WORDS: u32 = 28;
+    /// The bit that says that every key of that kind is allowed.
+    pub const AT_WHOLE: u32 = 30;
+    /// First bit of the decisions of intervals.
+    pub const AT_INTERVALS: u32 = 31;
+}
 
 /// Upper half of a descriptor that refers to a section. Any other descriptor is itself the
 /// [`super::Decision`] for every key.

@@ -4,7 +4,8 @@
 //! bound, and comparisons are arithmetic, so that a search is one path and not 2^n.
 
 use super::layout::{
-    ADDRESS_BITS, AT_V4, AT_V6, LINE_ENDS, MAX_WALK, Reference, SECTION, TREE_CHILDREN, TREE_ENDS,
+    ADDRESS_BITS, AT_V4, AT_V6, LINE_ENDS, MAX_WALK, Narrow, Reference, SECTION, TREE_CHILDREN,
+    TREE_ENDS,
     section_log, section_offset,
 };
 use super::{Decision, Image, Kind};
@@ -49,7 +50,40 @@ pub fn lookup<I: Image>(image: &I, v6: bool, high: u64, low: u64, kind: u32, key
             }
         }
     }
-    decide(image, image.settle(found.offset()), kind, key)
+    let found = Reference(image.settle(found.0));
+    if found.is_narrow() {
+        narrow(image, found.offset(), kind, key)
+    } else {
+        decide(image, found.offset(), kind, key)
+    }
+}
+
+/// The decision of the narrow row at `row`: without a branch, whatever is in it.
+#[inline(always)]
+fn narrow<I: Image>(image: &I, row: u32, kind: u32, key: u32) -> Decision {
+    let head = image.u64_at(row);
+    // The word after the last one of ends is a decision: then what is counted there does not count.
+    let words = (head >> Narrow::AT_WORDS) as u32;
+    let (first, second) = (words & 1, words >> 1 & 1);
+    let below_first = below_4(image.u64_at(row.wrapping_add(8)), u64::from(key));
+    let below_second = below_4(image.u64_at(row.wrapping_add(16)), u64::from(key));
+    let below = below_first.wrapping_mul(first).wrapping_add(below_second.wrapping_mul(second));
+    // All ones if this is the kind that tells keys apart.
+    let keyed = ((head >> Narrow::AT_KIND) as u32 & 7 ^ kind).wrapping_sub(1) as i32 >> 31;
+    let keyed = keyed as u32;
+    let of_kind = kind.wrapping_mul(3).wrapping_add(Narrow::AT_KINDS);
+    let of_interval = below.wrapping_mul(3).wrapping_add(Narrow::AT_INTERVALS);
+    let index = head.wrapping_shr(of_interval & keyed | of_kind & !keyed) as u32 & 7;
+    let place = first.wrapping_add(second).wrapping_add(index);
+    let word = image.u64_at(row.wrapping_add(place.wrapping_mul(8)));
+    // All ones if there is a decision, and not the word before the first one.
+    let is_rule = 0u64.wrapping_sub(u64::from(index.wrapping_add(7) >> 3));
+    let decision = word & is_rule | Decision::IMPLICIT_DENY.0 & !is_rule;
+    let hint = head.wrapping_shr(kind.wrapping_mul(2)) & 3;
+    // Of a protocol without ports a whole kind is the protocol, so the decision itself says it.
+    let keyed = u64::from(keyed);
+    let whole = head >> Narrow::AT_WHOLE & keyed | decision & (!keyed | u64::from(kind) >> 2);
+    Decision(decision & !ADDRESS_BITS | hint << 1 | (whole & 1) << 3)
 }
 
 /// The decision of the row at `row` and those above it.
@@ -137,15 +171,19 @@ fn search_16<I: Image>(image: &I, offset: u32, log: u32, key: u32) -> u32 {
         at = image.settle(at.wrapping_add(half * below_32(ends >> 48, key)));
         left = image.settle(left);
     }
+    (at.wrapping_sub(offset) >> 1).wrapping_add(below_4(image.u64_at(at), key))
+}
+
+/// The number of ends below `key` among the four of a word.
+#[inline(always)]
+fn below_4(ends: u64, key: u64) -> u32 {
     // Four comparisons at once. The highest bits are kept out of the subtraction, so that no field
     // borrows from its neighbour, and compared apart.
-    let ends = image.u64_at(at);
     let keys = key.wrapping_mul(LOWEST);
     let lower = (ends | HIGHEST).wrapping_sub(keys & !HIGHEST);
     let not_below = ends & !keys | !(ends ^ keys) & lower;
     let below = (!not_below & HIGHEST) >> 15;
-    let count = below.wrapping_mul(LOWEST) >> 48;
-    (at.wrapping_sub(offset) >> 1).wrapping_add(count as u32)
+    (below.wrapping_mul(LOWEST) >> 48) as u32
 }
 
 /// The reference for `key` in a list or tree.

@@ -27,49 +27,37 @@ pub(super) enum Selector {
     All,
 }
 
-impl Selector {
-    /// The keys of a kind that this selects.
-    pub(super) fn keys(self, kind: Kind) -> Option<(u16, u16)> {
-        match self {
-            Self::All => Some((0, u16::MAX)),
-            Self::One(own, first, last) => (own == kind).then_some((first, last)),
-        }
-    }
-}
+/// Both families.
+const BOTH: u8 = 3;
 
-/// What a rule selects: one selector for each port range. None if it matches no packet of this
-/// family.
-pub(super) fn selectors(rule: &Rule, v6: bool) -> Vec<Selector> {
-    let ports = |kind| {
+/// Calls `each` with what a rule selects, once for each port range.
+fn selectors(rule: &Rule, mut each: impl FnMut(Selector, u8)) {
+    let mut ports = |kind| {
         if rule.ports.is_empty() {
-            vec![Selector::One(kind, 0, u16::MAX)]
-        } else {
-            let one = |range: &PortRange| Selector::One(kind, range.first, range.last);
-            rule.ports.iter().map(one).collect()
+            each(Selector::One(kind, 0, u16::MAX), BOTH);
         }
-    };
-    let icmp = || {
-        vec![match rule.icmp {
-            None => Selector::One(Kind::Icmp, 0, u16::MAX),
-            Some((kind, None)) => {
-                Selector::One(Kind::Icmp, u16::from(kind) << 8, u16::from(kind) << 8 | 0xff)
-            }
-            Some((kind, Some(code))) => {
-                let key = u16::from(kind) << 8 | u16::from(code);
-                Selector::One(Kind::Icmp, key, key)
-            }
-        }]
+        for PortRange { first, last } in &rule.ports {
+            each(Selector::One(kind, *first, *last), BOTH);
+        }
     };
     match rule.protocol {
-        Protocol::All => vec![Selector::All],
+        Protocol::All => each(Selector::All, BOTH),
         Protocol::Number(TCP) => ports(Kind::Tcp),
         Protocol::Number(UDP) => ports(Kind::Udp),
         Protocol::Number(SCTP) => ports(Kind::Sctp),
-        Protocol::Number(ICMP) if !v6 => icmp(),
-        Protocol::Number(ICMPV6) if v6 => icmp(),
-        Protocol::Number(ICMP | ICMPV6) => Vec::new(),
+        Protocol::Number(number @ (ICMP | ICMPV6)) => {
+            let (first, last) = match rule.icmp {
+                None => (0, u16::MAX),
+                Some((kind, None)) => (u16::from(kind) << 8, u16::from(kind) << 8 | 0xff),
+                Some((kind, Some(code))) => {
+                    let key = u16::from(kind) << 8 | u16::from(code);
+                    (key, key)
+                }
+            };
+            each(Selector::One(Kind::Icmp, first, last), 1 << u8::from(number == ICMPV6));
+        }
         Protocol::Number(number) => {
-            vec![Selector::One(Kind::Other, u16::from(number), u16::from(number))]
+            each(Selector::One(Kind::Other, u16::from(number), u16::from(number)), BOTH);
         }
     }
 }
@@ -87,10 +75,11 @@ pub(super) fn rank(rule: &Rule) -> u32 {
     u32::from(rule.priority) << 1 | u32::from(rule.action == Action::Allow)
 }
 
-/// Order of elements that match at prefixes of the same length (spec §2.3): the least decides.
-pub(super) fn order(rule: &Rule, selector: Selector) -> impl Ord + use<> {
+/// Order of elements that match at prefixes of the same length (spec §2.3) as far as it is not the
+/// rules' ids: the least decides. 36 bits.
+fn order(rule: &Rule, selector: Selector) -> u64 {
     let icmp = match rule.icmp {
-        Some((_, Some(_))) => 0u8,
+        Some((_, Some(_))) => 0u64,
         Some((_, None)) => 1,
         None => 2,
     };
@@ -98,7 +87,8 @@ pub(super) fn order(rule: &Rule, selector: Selector) -> impl Ord + use<> {
         Selector::One(Kind::Tcp | Kind::Udp | Kind::Sctp, first, last) => last.wrapping_sub(first),
         _ => u16::MAX,
     };
-    (rank(rule), rule.protocol == Protocol::All, icmp, width, rule.id, rule.slot, selector)
+    let all = u64::from(rule.protocol == Protocol::All);
+    u64::from(rank(rule)) << 19 | all << 18 | icmp << 16 | u64::from(width)
 }
 
 /// One port range of one rule.
@@ -106,45 +96,69 @@ pub(super) fn order(rule: &Rule, selector: Selector) -> impl Ord + use<> {
 pub(super) struct Element {
     /// What it matches.
     pub(super) selector: Selector,
+    /// The families of whose packets it speaks: bit 0 IPv4, bit 1 IPv6.
+    families: u8,
     /// The decision: see [`sg_common::classifier::Decision`].
     pub(super) decision: u64,
 }
 
-/// The elements of all rules that match packets of a family.
+impl Element {
+    /// Whether it speaks of packets of a family.
+    pub(super) const fn is_of(&self, v6: bool) -> bool {
+        self.families >> v6 as u8 & 1 != 0
+    }
+}
+
+/// The elements of all rules.
 pub(super) struct Elements {
     /// In deciding order.
     pub(super) all: Vec<Element>,
-    /// For each rule the places of its elements in `all`.
-    of_rule: Vec<(u32, u32)>,
+    /// For each rule the end of its part of `places`.
+    ends: Vec<u32>,
     places: Vec<u32>,
 }
 
 impl Elements {
     /// Elements of these rules.
-    pub(super) fn new(rules: &[Rule], v6: bool) -> Self {
-        let mut sorted = Vec::with_capacity(rules.len());
-        let mut of_rule = Vec::with_capacity(rules.len());
-        for (index, rule) in rules.iter().enumerate() {
-            let first = sorted.len() as u32;
-            for selector in selectors(rule, v6) {
-                sorted.push((order(rule, selector), index as u32, sorted.len() as u32, selector));
+    pub(super) fn new(rules: &[Rule]) -> Self {
+        // Places of the rules in the order of their ids, which is how they usually come.
+        let by_id = |rule: &Rule| (rule.id, rule.slot);
+        let mut ranks: Vec<u32> = Vec::new();
+        if !rules.is_sorted_by_key(by_id) {
+            let mut sorted: Vec<u32> = (0..rules.len() as u32).collect();
+            sorted.sort_unstable_by_key(|rule| by_id(&rules[*rule as usize]));
+            ranks = vec![0; rules.len()];
+            for (rank, rule) in sorted.into_iter().enumerate() {
+                ranks[rule as usize] = rank as u32;
             }
-            of_rule.push((first, sorted.len() as u32));
         }
-        sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let mut places = vec![0; sorted.len()];
-        let mut all = Vec::with_capacity(sorted.len());
-        for (_, index, place, selector) in sorted {
+        let mut found = Vec::with_capacity(rules.len());
+        let mut sorted = Vec::with_capacity(rules.len());
+        let mut ends = Vec::with_capacity(rules.len());
+        for (index, rule) in rules.iter().enumerate() {
+            let decision = decision(rule);
+            let rank = ranks.get(index).copied().unwrap_or(index as u32);
+            selectors(rule, |selector, families| {
+                // Ranges of one rule say the same: which of them comes first does not matter.
+                sorted.push((order(rule, selector), rank, found.len() as u32));
+                found.push(Element { selector, families, decision });
+            });
+            ends.push(found.len() as u32);
+        }
+        sorted.sort_unstable();
+        let mut places = vec![0; found.len()];
+        let mut all = Vec::with_capacity(found.len());
+        for (_, _, place) in sorted {
             places[place as usize] = all.len() as u32;
-            all.push(Element { selector, decision: decision(&rules[index as usize]) });
+            all.push(found[place as usize]);
         }
-        Self { all, of_rule, places }
+        Self { all, ends, places }
     }
 
     /// Places in [`Self::all`] of the elements of a rule.
     pub(super) fn of_rule(&self, rule: usize) -> &[u32] {
-        let (first, end) = self.of_rule[rule];
-        &self.places[first as usize..end as usize]
+        let first = if rule == 0 { 0 } else { self.ends[rule - 1] };
+        &self.places[first as usize..self.ends[rule] as usize]
     }
 }
 
@@ -155,34 +169,64 @@ fn decision(rule: &Rule) -> u64 {
 }
 
 /// Networks that rules have in common.
-pub(super) struct Peers<'a> {
-    /// The networks; empty slice stands for anywhere if `anywhere`.
+pub(super) struct List<'a> {
+    /// The networks; empty if `anywhere`.
     pub(super) networks: &'a [IpNet],
     /// Every address of both families.
     pub(super) anywhere: bool,
-    /// The rules, ascending.
-    pub(super) rules: Vec<u32>,
+    /// The rules as a part of [`Peers::rules`].
+    rules: (u32, u32),
 }
 
-/// Puts rules together that share a list of networks, so that its entries are looked at once.
-pub(super) fn peers(rules: &[Rule]) -> Vec<Peers<'_>> {
-    let mut places: Map<(usize, usize), usize> = Map::default();
-    let mut lists: Vec<Peers<'_>> = Vec::new();
-    for (index, rule) in rules.iter().enumerate() {
-        let anywhere = rule.peers.is_none();
-        let networks = rule.peers.iter().flatten().map(|list| &list[..]);
-        for networks in networks.filter(|list| !list.is_empty()).chain(anywhere.then_some(&[][..]))
-        {
-            let address = if anywhere { 0 } else { networks.as_ptr() as usize };
-            let next = lists.len();
-            let place = *places.entry((address, networks.len())).or_insert(next);
-            if place == next {
-                lists.push(Peers { networks, anywhere, rules: Vec::new() });
-            }
-            if lists[place].rules.last() != Some(&(index as u32)) {
-                lists[place].rules.push(index as u32);
+/// All lists of networks, each with the rules that have it, so that its entries are looked at once.
+pub(super) struct Peers<'a> {
+    /// The lists, in the order in which rules name them.
+    pub(super) lists: Vec<List<'a>>,
+    rules: Vec<u32>,
+}
+
+impl<'a> Peers<'a> {
+    /// The lists of these rules.
+    pub(super) fn new(rules: &'a [Rule]) -> Self {
+        let mut places: Map<(usize, usize), u32> = Map::default();
+        places.reserve(rules.len());
+        let mut lists: Vec<List<'a>> = Vec::with_capacity(rules.len());
+        // Each list with each rule that has it.
+        let mut pairs: Vec<(u32, u32)> = Vec::with_capacity(rules.len());
+        for (index, rule) in rules.iter().enumerate() {
+            let anywhere = rule.peers.is_none();
+            let networks = rule.peers.iter().flatten().map(|list| &list[..]);
+            let networks =
+                networks.filter(|list| !list.is_empty()).chain(anywhere.then_some(&[][..]));
+            for networks in networks {
+                let address = if anywhere { 0 } else { networks.as_ptr() as usize };
+                let next = lists.len() as u32;
+                let place = *places.entry((address, networks.len())).or_insert(next);
+                if place == next {
+                    lists.push(List { networks, anywhere, rules: (0, 0) });
+                }
+                lists[place as usize].rules.1 += 1;
+                pairs.push((place, index as u32));
             }
         }
+        let mut end = 0;
+        for list in &mut lists {
+            let count = list.rules.1;
+            list.rules = (end, end);
+            end += count;
+        }
+        let mut of_lists = vec![0; pairs.len()];
+        for (place, rule) in pairs {
+            let part = &mut lists[place as usize].rules;
+            of_lists[part.1 as usize] = rule;
+            part.1 += 1;
+        }
+        Self { lists, rules: of_lists }
     }
-    lists
+
+    /// The rules that have a list, ascending; one that names it twice comes twice.
+    pub(super) fn rules(&self, list: u32) -> &[u32] {
+        let (first, end) = self.lists[list as usize].rules;
+        &self.rules[first as usize..end as usize]
+    }
 }

@@ -10,6 +10,7 @@ use sg_common::tables::LAYOUT_VERSION;
 use super::elements::KINDS;
 use super::family::Address;
 use super::hints::{Hints, Interval, intervals};
+use super::narrow;
 use super::prefixes::Space;
 use super::rows::{self, Rows, Whole};
 use super::sections::{self, Map};
@@ -23,8 +24,10 @@ pub(super) fn emit(own: &Space, other: &Space, tuning: Tuning, limit: u32) -> Wr
         bytes: Vec::new(),
         limit: u64::from(limit),
         rows: &own.rows,
-        row_offsets: Map::default(),
-        any_offset: vec![0; own.rows.len()],
+        row_places: vec![None; own.rows.len()],
+        more_places: Map::default(),
+        parents: vec![0; own.rows.len()],
+        lower: Vec::new(),
         section_offsets: vec![0; own.rows.sections.len()],
     };
     out.allocate(u64::from(layout::HEADER), 64)?;
@@ -45,11 +48,11 @@ pub(super) fn emit(own: &Space, other: &Space, tuning: Tuning, limit: u32) -> Wr
 }
 
 /// What an interval leads to: a row with hints, or another list.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Target {
     Row(rows::Id, Hints),
-    /// Places in a list of intervals whose lower halves tell on.
-    Low(Vec<(u64, Target)>),
+    /// A range of [`Writer::lower`].
+    Low(u32, u32),
 }
 
 /// The last address of each interval.
@@ -62,10 +65,15 @@ struct Writer<'a> {
     bytes: Vec<u8>,
     limit: u64,
     rows: &'a Rows,
-    row_offsets: Map<(rows::Id, u64), u32>,
-    /// One offset of each row, with whatever hints.
-    any_offset: Vec<u32>,
+    /// For each row the first hints with which it was written.
+    row_places: Vec<Option<(Hints, Reference)>>,
+    /// Rows with further hints.
+    more_places: Map<(rows::Id, Hints), Reference>,
+    /// For each row the offset of its wide form, with whatever hints; 0 if it has none yet.
+    parents: Vec<u32>,
     section_offsets: Vec<u32>,
+    /// Intervals of lower halves: what [`Target::Low`] refers to.
+    lower: Vec<(u64, Target)>,
 }
 
 impl Writer<'_> {
@@ -154,7 +162,7 @@ impl Writer<'_> {
     /// The intervals inside one /16.
     fn node(&mut self, inside: &[(u32, Target)]) -> Written<Reference> {
         if let [(_, target)] = inside {
-            return self.target(target);
+            return self.target(*target);
         }
         let log = key_words_log(inside.len() - 1);
         let bytes = (8u64 << log) + inside.len() as u64 * 4;
@@ -171,18 +179,19 @@ impl Writer<'_> {
         targets: impl Iterator<Item = &'t Target>,
     ) -> Written<()> {
         for (place, target) in targets.enumerate() {
-            let found = self.target(target)?;
+            let found = self.target(*target)?;
             self.put_u32(offset + place as u32 * 4, found.0);
         }
         Ok(())
     }
 
-    fn target(&mut self, target: &Target) -> Written<Reference> {
+    fn target(&mut self, target: Target) -> Written<Reference> {
         match target {
-            Target::Row(row, hints) => {
-                Ok(Reference::new(Reference::ROW, self.row(*row, *hints)?, 0))
+            Target::Row(row, hints) => self.row(row, hints),
+            Target::Low(first, end) => {
+                let list = self.lower[first as usize..end as usize].to_vec();
+                self.list(&list)
             }
-            Target::Low(list) => self.list(list),
         }
     }
 
@@ -200,14 +209,15 @@ impl Writer<'_> {
                 continue;
             }
             if from < high {
-                upper.push((high - 1, target.clone()));
+                upper.push((high - 1, target));
             }
-            let mut lower = vec![(low, target)];
+            let first = self.lower.len() as u32;
+            self.lower.push((low, target));
             // The rest of this upper half, of which the last interval may go on.
             while let Some((end, target)) = all.peek() {
                 let inside = (end >> 64) as u64 == high;
                 let low = if inside { *end as u64 } else { u64::MAX };
-                lower.push((low, target.clone()));
+                self.lower.push((low, *target));
                 if inside {
                     all.next();
                 }
@@ -215,7 +225,7 @@ impl Writer<'_> {
                     break;
                 }
             }
-            upper.push((high, Target::Low(lower)));
+            upper.push((high, Target::Low(first, self.lower.len() as u32)));
             from = high.wrapping_add(1);
         }
         self.list(&upper)
@@ -224,7 +234,7 @@ impl Writer<'_> {
     /// A list, or a tree if it is long; its last end is `u64::MAX`.
     fn list(&mut self, list: &[(u64, Target)]) -> Written<Reference> {
         if let [(_, target)] = list {
-            return self.target(target);
+            return self.target(*target);
         }
         let ends: Vec<u64> = list.iter().map(|(end, _)| *end).collect();
         let targets = list.iter().map(|(_, target)| target);
@@ -280,17 +290,44 @@ impl Writer<'_> {
     }
 
     /// A row with hints, and what it refers to.
-    fn row(&mut self, id: rows::Id, hints: Hints) -> Written<u32> {
-        let key = (id, KINDS.iter().fold(0, |key, kind| key << 2 | hints.of(*kind)));
-        if let Some(offset) = self.row_offsets.get(&key) {
-            return Ok(*offset);
+    fn row(&mut self, id: rows::Id, hints: Hints) -> Written<Reference> {
+        let place = id as usize;
+        match self.row_places[place] {
+            Some((known, found)) if known == hints => return Ok(found),
+            Some(_) => {
+                if let Some(found) = self.more_places.get(&(id, hints)) {
+                    return Ok(*found);
+                }
+            }
+            None => {}
         }
+        let found = match narrow::words(self.rows, id, hints) {
+            Some(words) => {
+                let words = words.as_slice();
+                let offset = self.allocate(words.len() as u64 * 8, 8)?;
+                for (place, word) in words.iter().enumerate() {
+                    self.put_u64(offset + place as u32 * 8, *word);
+                }
+                Reference::new(Reference::ROW, offset, 1)
+            }
+            None => Reference::new(Reference::ROW, self.wide(id, hints)?, 0),
+        };
+        if self.row_places[place].is_none() {
+            self.row_places[place] = Some((hints, found));
+        } else {
+            self.more_places.insert((id, hints), found);
+        }
+        Ok(found)
+    }
+
+    /// A row in the wide form, and those above it.
+    fn wide(&mut self, id: rows::Id, hints: Hints) -> Written<u32> {
         let row = *self.rows.row(id);
         // Parents come first. There are at most as many as a prefix has lengths.
         let parent = match row.parent {
             None => 0,
-            Some(up) if self.any_offset[up as usize] != 0 => self.any_offset[up as usize],
-            Some(up) => self.row(up, Hints::DEPENDS)?,
+            Some(up) if self.parents[up as usize] != 0 => self.parents[up as usize],
+            Some(up) => self.wide(up, Hints::DEPENDS)?,
         };
         let offset = self.allocate(u64::from(layout::ROW_WORDS) * 8, 8)?;
         self.put_u64(offset, u64::from(row.above) << 32 | u64::from(parent));
@@ -300,8 +337,7 @@ impl Writer<'_> {
             let descriptor = self.descriptor(section)? | bits;
             self.put_u64(offset + 8 + place as u32 * 8, descriptor);
         }
-        self.row_offsets.insert(key, offset);
-        self.any_offset[id as usize] = offset;
+        self.parents[id as usize] = offset;
         Ok(offset)
     }
 

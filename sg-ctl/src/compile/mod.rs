@@ -13,6 +13,7 @@ mod emit;
 mod family;
 mod hints;
 mod image;
+mod narrow;
 mod prefixes;
 pub mod reference;
 mod rows;

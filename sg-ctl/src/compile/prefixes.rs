@@ -1,6 +1,6 @@
 //! The address space, cut at every edge of every prefix: which row belongs to which address.
 
-use super::elements::{Elements, KINDS, peers};
+use super::elements::{Elements, KINDS, Peers, Selector};
 use super::family::Address;
 use super::rows::{self, Rows};
 use super::sections::{self, Map, Sections};
@@ -21,8 +21,9 @@ impl Space {
     pub(super) fn new(rules: &[Rule], tuning: Tuning, limit: u32) -> Result<Self, TooLarge> {
         let most = limit as usize / size_of::<u64>();
         let mut sections = Sections::new();
-        let v4 = Prefixes::<u32>::new(rules, &mut sections, most)?;
-        let v6 = Prefixes::<u128>::new(rules, &mut sections, most)?;
+        let (peers, elements) = (Peers::new(rules), Elements::new(rules));
+        let v4 = Prefixes::<u32>::new(&peers, &elements, &mut sections, most)?;
+        let v6 = Prefixes::<u128>::new(&peers, &elements, &mut sections, most)?;
         let budget = tuning.flatten.of(sections.total()).min(most - sections.total());
         let mut rows = Rows::new(sections, budget);
         let v4 = v4.cut(&mut rows);
@@ -39,9 +40,13 @@ struct Prefixes<A> {
 }
 
 impl<A: Address> Prefixes<A> {
-    fn new(rules: &[Rule], sections: &mut Sections, most: usize) -> Result<Self, TooLarge> {
-        let lists = peers(rules);
-        let elements = Elements::new(rules, A::V6);
+    fn new(
+        peers: &Peers<'_>,
+        elements: &Elements,
+        sections: &mut Sections,
+        most: usize,
+    ) -> Result<Self, TooLarge> {
+        let lists = &peers.lists;
         let mut named = Vec::new();
         for (number, list) in lists.iter().enumerate() {
             if list.anywhere {
@@ -53,11 +58,11 @@ impl<A: Address> Prefixes<A> {
         named.sort_unstable();
         named.dedup();
 
-        let mut sets = Sets { elements: &elements, keys: Default::default() };
+        let mut sets = Sets { elements, v6: A::V6, keys: Default::default() };
         let mut known: Map<Vec<u32>, u32> = Map::default();
         let mut alone = vec![u32::MAX; lists.len()];
         let mut own: Vec<[sections::Id; KINDS.len()]> = Vec::new();
-        let mut prefixes = Vec::new();
+        let mut prefixes = Vec::with_capacity(named.len());
         for same in named.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
             let next = own.len() as u32;
             let set = match same {
@@ -71,7 +76,7 @@ impl<A: Address> Prefixes<A> {
                 _ => *known.entry(same.iter().map(|(.., list)| *list).collect()).or_insert(next),
             };
             if set == next {
-                let rules = same.iter().flat_map(|(.., list)| &lists[*list as usize].rules);
+                let rules = same.iter().flat_map(|(.., list)| peers.rules(*list));
                 own.push(sets.resolve(rules, sections));
                 if sections.total() > most {
                     return Err(TooLarge((sections.total() * size_of::<u64>()) as u64));
@@ -84,7 +89,10 @@ impl<A: Address> Prefixes<A> {
 
     /// Walks through the tree.
     fn cut(self, rows: &mut Rows) -> Vec<(A, rows::Id)> {
-        let mut cuts = vec![(A::FIRST, Rows::EMPTY)];
+        let mut cuts = Vec::with_capacity(2 * self.prefixes.len() + 1);
+        cuts.push((A::FIRST, Rows::EMPTY));
+        // For each set the row that it made last, and of which row around it.
+        let mut made = vec![(rows::Id::MAX, Rows::EMPTY); self.own.len()];
         // Prefixes around the present one: last address and row.
         let mut around: Vec<(A, rows::Id)> = Vec::new();
         let row = |around: &[(A, rows::Id)]| around.last().map_or(Rows::EMPTY, |(_, row)| *row);
@@ -94,7 +102,12 @@ impl<A: Address> Prefixes<A> {
                     cut(&mut cuts, next, row(&around));
                 }
             }
-            let own = rows.child(self.own[*set as usize], row(&around));
+            let up = row(&around);
+            let (last_up, last) = &mut made[*set as usize];
+            if *last_up != up {
+                (*last_up, *last) = (up, rows.child(self.own[*set as usize], up));
+            }
+            let own = *last;
             cut(&mut cuts, *first, own);
             around.push((first.last(*length), own));
         }
@@ -118,6 +131,7 @@ fn cut<A: Address>(cuts: &mut Vec<(A, rows::Id)>, first: A, row: rows::Id) {
 /// Makes sections of sets of rules.
 struct Sets<'a> {
     elements: &'a Elements,
+    v6: bool,
     keys: [Vec<(u16, u16, u32)>; KINDS.len()],
 }
 
@@ -131,9 +145,17 @@ impl Sets<'_> {
             keys.clear();
         }
         for place in rules.flat_map(|rule| self.elements.of_rule(*rule as usize)) {
-            let selector = self.elements.all[*place as usize].selector;
-            for (keys, kind) in self.keys.iter_mut().zip(KINDS) {
-                keys.extend(selector.keys(kind).map(|(first, last)| (first, last, *place)));
+            let element = &self.elements.all[*place as usize];
+            if !element.is_of(self.v6) {
+                continue;
+            }
+            match element.selector {
+                Selector::One(kind, first, last) => {
+                    self.keys[kind as usize].push((first, last, *place));
+                }
+                Selector::All => {
+                    self.keys.iter_mut().for_each(|keys| keys.push((0, u16::MAX, *place)));
+                }
             }
         }
         let mut ids = [Sections::EMPTY; KINDS.len()];

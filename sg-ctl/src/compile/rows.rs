@@ -4,16 +4,19 @@
 //! that row says is copied into it while this fits a budget; then its pointer leads one prefix
 //! further up, or nowhere. Without a budget the pointers keep memory linear.
 
+use std::hash::Hasher;
+
+use hashbrown::HashTable;
 use sg_common::classifier::{Decision, Kind};
 
 use super::elements::KINDS;
-use super::sections::{self, Map, Sections, rank};
+use super::sections::{self, Map, Mix, Sections, rank};
 
 /// A row's number.
 pub(super) type Id = u32;
 
 /// One row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Row {
     /// For each kind.
     pub(super) sections: [sections::Id; KINDS.len()],
@@ -21,6 +24,18 @@ pub(super) struct Row {
     pub(super) parent: Option<Id>,
     /// Best rank that a row further up gives.
     pub(super) above: u32,
+}
+
+impl Row {
+    fn hash_code(&self) -> u64 {
+        let mut hash = Mix::default();
+        let [a, b, c, d, e] = self.sections.map(u64::from);
+        hash.add(a << 32 | b);
+        hash.add(c << 32 | d);
+        hash.add(e << 32 | u64::from(self.above));
+        hash.add(self.parent.map_or(u64::MAX, u64::from));
+        hash.finish()
+    }
 }
 
 /// What all keys of a kind have in common, at an address.
@@ -48,8 +63,9 @@ pub(super) struct Rows {
     pub(super) sections: Sections,
     rows: Vec<Row>,
     reach: Vec<[Reach; KINDS.len()]>,
-    by_content: Map<Row, Id>,
-    children: Map<([sections::Id; KINDS.len()], Id), Id>,
+    by_content: HashTable<Id>,
+    /// Rows that could not copy what is further up.
+    lean: Map<([sections::Id; KINDS.len()], Id), Id>,
     budget: usize,
 }
 
@@ -63,8 +79,8 @@ impl Rows {
             sections,
             rows: Vec::new(),
             reach: Vec::new(),
-            by_content: Map::default(),
-            children: Map::default(),
+            by_content: HashTable::new(),
+            lean: Map::default(),
             budget,
         };
         rows.intern(Row {
@@ -87,7 +103,13 @@ impl Rows {
 
     fn intern(&mut self, row: Row) -> Id {
         let next = self.rows.len() as Id;
-        let id = *self.by_content.entry(row).or_insert(next);
+        let rows = &self.rows;
+        let place = self.by_content.entry(
+            row.hash_code(),
+            |id| rows[*id as usize] == row,
+            |id| rows[*id as usize].hash_code(),
+        );
+        let id = *place.or_insert(next).get();
         if id == next {
             let mut reach = row.parent.map_or_else(Default::default, |up| self.reach[up as usize]);
             for (reach, section) in reach.iter_mut().zip(row.sections) {
@@ -107,14 +129,18 @@ impl Rows {
         if own == [Sections::EMPTY; KINDS.len()] {
             return up;
         }
-        if let Some(id) = self.children.get(&(own, up)) {
+        // What was copied once costs nothing now, so only these would come out otherwise.
+        if !self.lean.is_empty()
+            && let Some(id) = self.lean.get(&(own, up))
+        {
             return *id;
         }
         let parent = self.rows[up as usize];
         let cost: usize =
             own.iter().zip(parent.sections).map(|(own, far)| self.sections.cost(*own, far)).sum();
         let mut row = Row { sections: own, ..parent };
-        if cost <= self.budget {
+        let lean = cost > self.budget;
+        if !lean {
             self.budget -= cost;
             for (near, far) in row.sections.iter_mut().zip(parent.sections) {
                 *near = self.sections.merge(*near, far);
@@ -129,7 +155,9 @@ impl Rows {
             }
         }
         let id = self.intern(row);
-        self.children.insert((own, up), id);
+        if lean {
+            self.lean.insert((own, up), id);
+        }
         id
     }
 

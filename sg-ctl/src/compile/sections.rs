@@ -3,8 +3,9 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::hash::{BuildHasherDefault, Hasher};
 
+use hashbrown::HashTable;
 use sg_common::classifier::Decision;
 
 use super::elements::Element;
@@ -18,7 +19,8 @@ pub(super) type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
 pub(super) struct Mix(u64);
 
 impl Mix {
-    fn add(&mut self, word: u64) {
+    /// Mixes a word in.
+    pub(super) fn add(&mut self, word: u64) {
         let mixed = (self.0 ^ word).wrapping_add(0xf39c_c060_5ced_c835);
         let product = u128::from(mixed) * 0x9e37_79b9_7f4a_7c15;
         self.0 = (product >> 64) as u64 ^ product as u64;
@@ -53,7 +55,7 @@ impl Hasher for Mix {
 }
 
 /// An interval of keys, from the end of the one before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
     /// Last key.
     pub(super) end: u16,
@@ -92,12 +94,12 @@ pub(super) type Id = u32;
 /// All sections.
 pub(super) struct Sections {
     pieces: Vec<Piece>,
-    /// For each section the end of its pieces, its summary, and the section with the same hash
-    /// before it.
-    entries: Vec<(usize, Summary, Option<Id>)>,
-    by_hash: Map<u64, Id>,
+    /// For each section the end of its pieces, its summary, and its hash.
+    entries: Vec<(usize, Summary, u64)>,
+    by_hash: HashTable<Id>,
     merged: Map<(Id, Id), Id>,
     scratch: Vec<Piece>,
+    open: BinaryHeap<Reverse<(u32, u16)>>,
 }
 
 impl Sections {
@@ -109,9 +111,10 @@ impl Sections {
         let mut sections = Self {
             pieces: Vec::new(),
             entries: Vec::new(),
-            by_hash: Map::default(),
+            by_hash: HashTable::new(),
             merged: Map::default(),
             scratch: Vec::new(),
+            open: BinaryHeap::new(),
         };
         let empty = [Piece { end: u16::MAX, decision: Decision::IMPLICIT_DENY.0 }];
         sections.intern(&empty);
@@ -148,14 +151,14 @@ impl Sections {
 
     fn intern(&mut self, pieces: &[Piece]) -> Id {
         let mut hash = Mix::default();
-        pieces.hash(&mut hash);
-        let head = self.by_hash.get(&hash.finish()).copied();
-        let mut candidate = head;
-        while let Some(id) = candidate {
-            if self.pieces(id) == pieces {
-                return id;
-            }
-            candidate = self.entries[id as usize].2;
+        for piece in pieces {
+            hash.add(piece.decision);
+            hash.add(u64::from(piece.end));
+        }
+        let hash = hash.finish();
+        let known = self.by_hash.find(hash, |id| self.pieces(*id) == pieces);
+        if let Some(id) = known {
+            return *id;
         }
         let id = self.entries.len() as Id;
         self.pieces.extend_from_slice(pieces);
@@ -167,8 +170,9 @@ impl Sections {
             allows: pieces.iter().filter(rule).any(|piece| Decision(piece.decision).allows()),
             denies: pieces.iter().filter(rule).any(|piece| !Decision(piece.decision).allows()),
         };
-        self.entries.push((self.pieces.len(), summary, head));
-        self.by_hash.insert(hash.finish(), id);
+        self.entries.push((self.pieces.len(), summary, hash));
+        let entries = &self.entries;
+        self.by_hash.insert_unique(hash, id, |id| entries[*id as usize].2);
         id
     }
 
@@ -178,10 +182,23 @@ impl Sections {
         if keys.is_empty() {
             return Self::EMPTY;
         }
-        keys.sort_unstable();
         let mut pieces = std::mem::take(&mut self.scratch);
         pieces.clear();
-        let mut open = BinaryHeap::new();
+        if let [(first, last, place)] = *keys {
+            if first > 0 {
+                push(&mut pieces, first - 1, Decision::IMPLICIT_DENY.0);
+            }
+            push(&mut pieces, last, elements[place as usize].decision);
+            if last < u16::MAX {
+                push(&mut pieces, u16::MAX, Decision::IMPLICIT_DENY.0);
+            }
+            let id = self.intern(&pieces);
+            self.scratch = pieces;
+            return id;
+        }
+        keys.sort_unstable();
+        let mut open = std::mem::take(&mut self.open);
+        open.clear();
         let mut coming = keys.iter().peekable();
         let mut position = 0u32;
         while position <= u32::from(u16::MAX) {
@@ -206,6 +223,7 @@ impl Sections {
         }
         let id = self.intern(&pieces);
         self.scratch = pieces;
+        self.open = open;
         id
     }
 

@@ -79,6 +79,23 @@ fn endpoint_of(state: &State, interface: &str) -> anyhow::Result<u32> {
     })
 }
 
+impl Probe {
+    /// The far end's address.
+    #[must_use]
+    pub fn peer(&self) -> IpAddr {
+        match self.direction {
+            Direction::Ingress => self.source,
+            Direction::Egress => self.destination,
+        }
+    }
+
+    /// Kind and key by which the packet is looked up.
+    #[must_use]
+    pub fn key(&self) -> (Kind, u16) {
+        key_of(self, self.protocol, (self.icmp_type, self.icmp_code), self.destination_port)
+    }
+}
+
 /// Kind and key by which a packet is looked up.
 fn key_of(probe: &Probe, protocol: u8, icmp: (u8, u8), port: u16) -> (Kind, u16) {
     let v6 = probe.source.is_ipv6();
@@ -132,12 +149,8 @@ fn describe(state: &State, probe: &Probe, verdict: &Verdict) -> Explanation {
         let id = state.slots.iter().find_map(|(id, s)| (slot != 0 && s == slot).then_some(*id))?;
         rules.get(&id).cloned()
     };
-    let peer = match probe.direction {
-        Direction::Ingress => probe.source,
-        Direction::Egress => probe.destination,
-    };
-    let (kind, key) =
-        key_of(probe, probe.protocol, (probe.icmp_type, probe.icmp_code), probe.destination_port);
+    let peer = probe.peer();
+    let (kind, key) = probe.key();
     let deciding = verdict.forward_slot.and_then(&by_slot);
     let own = resolved.of(probe.direction);
     let others = reference::matching(own, peer, kind, key)

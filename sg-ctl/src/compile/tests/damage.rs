@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use sg_common::classifier::layout::HEADER;
+
 use super::super::{Tuning, compile, compile_with};
 use super::*;
 
@@ -44,8 +46,13 @@ proptest! {
 
 #[test]
 fn a_row_that_is_its_own_parent_ends() {
-    let mut image = compile(&[], &[]).unwrap().bytes().to_vec();
-    let row = image.len() - 48;
+    // Two kinds that tell ports apart make a wide row; its two sections follow it.
+    let ports: Vec<_> = (0..20).map(|n| (n * 10, n * 10)).collect();
+    let rules = number(vec![allow(6, &ports, &[]), allow(17, &ports, &[])]);
+    let mut image = compile(&rules, &[]).unwrap().bytes().to_vec();
+    let row = HEADER as usize;
+    let above = u64::from_ne_bytes(*image[row..].first_chunk().unwrap());
+    assert_eq!(above, 0xffff_ffff_0000_0000, "the row is here and has no parent");
     image[row..row + 8].copy_from_slice(&(row as u64).to_ne_bytes());
     look(&Image::from_bytes(image));
 }

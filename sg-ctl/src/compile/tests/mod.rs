@@ -3,6 +3,7 @@
 mod cases;
 mod damage;
 mod explained;
+mod linear;
 mod random;
 mod size;
 mod styles;
