@@ -62,7 +62,7 @@ fn image_key(own: &[Rule], other: &[Rule], direction: Direction) -> ImageKey {
             bytes.clear();
             bytes.extend(rule.id.0.to_le_bytes());
             bytes.extend(rule.slot.to_le_bytes());
-            bytes.push(u8::from(rule.action == Action::Deny));
+            bytes.push(u8::from(rule.action == Action::Deny) | u8::from(rule.block) << 1);
             bytes.extend(rule.priority.to_le_bytes());
             bytes.extend(match rule.protocol {
                 Protocol::All => 256_u16.to_le_bytes(),
@@ -95,7 +95,7 @@ fn image_key(own: &[Rule], other: &[Rule], direction: Direction) -> ImageKey {
             }
         }
     }
-    let mut hasher = blake3::Hasher::new_derive_key("sg 2026 classifier image 1");
+    let mut hasher = blake3::Hasher::new_derive_key("sg 2026 classifier image 2");
     hasher.update(&[direction as u8]);
     hasher.update(&sg_common::tables::LAYOUT_VERSION.to_le_bytes());
     add(&mut hasher, own);

@@ -53,6 +53,7 @@ pub fn resolve(
             of.push(compile::Rule {
                 id,
                 slot: slot(id),
+                block: false,
                 action: rule.action,
                 priority: rule.priority,
                 protocol: rule.protocol,
