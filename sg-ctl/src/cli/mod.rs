@@ -7,6 +7,8 @@
 mod apply;
 mod attach;
 mod batch;
+mod block;
+mod block_view;
 mod check;
 mod completions;
 mod context;
@@ -101,6 +103,8 @@ enum Command {
     Rule(rule::Command),
     #[command(subcommand)]
     PrefixList(prefix_list::Command),
+    Block(Write<block::Args>),
+    Unblock(Write<block::Unblock>),
     Attach(Write<attach::Args>),
     Update(Write<update::Args>),
     Detach(Write<detach::Args>),
@@ -155,6 +159,8 @@ fn run(context: &Context, command: Command) -> anyhow::Result<Reply> {
         Command::Group(command) => group::run(context, command),
         Command::Rule(command) => rule::run(context, command),
         Command::PrefixList(command) => prefix_list::run(context, command),
+        Command::Block(write) => block::run(context, &write),
+        Command::Unblock(write) => write.run(context),
         Command::Attach(write) => write.run(context),
         Command::Update(write) => write.run(context),
         Command::Detach(write) => write.run(context),

@@ -16,6 +16,7 @@ use crate::datapath::connections::SeedRules;
 use crate::datapath::enforcement::{Enforcement, NewImage, Wanted};
 use crate::datapath::images::split_slot;
 use crate::datapath::{DatapathError, devices};
+use crate::policy::block;
 use crate::policy::model::{
     Action, Interface, Mode, Name, Options, Policy, Protocol, RuleId, Side,
 };
@@ -48,7 +49,7 @@ pub(super) fn group_set(interface: &Interface) -> Vec<Name> {
     set.into_iter().cloned().collect()
 }
 
-/// The rules of an interface's policy, with the counter slots of a state.
+/// The rules of an interface's policy, blocks included, with the counter slots of a state.
 pub(super) fn resolve_for(state: &State, groups: &[Name]) -> Resolved {
     resolve(&state.policy, groups, &state.members, |id| state.slots.get(&id).unwrap_or(0))
 }
@@ -114,7 +115,8 @@ pub(super) fn place(
     attached: impl Fn(u32) -> Option<u32>,
 ) -> anyhow::Result<(State, Placed)> {
     let mut next = wanted;
-    let ids: Vec<RuleId> = rule_ids(&next.policy).map(|(_, _, id)| id).collect();
+    let ids: Vec<RuleId> =
+        block::ids(&next.policy.blocks).chain(rule_ids(&next.policy).map(|rule| rule.2)).collect();
     let slots = next
         .assign_slots(ids, generation)
         .map_err(|full| limit("rules on this host, with a counter each", full, "all groups"))?;
