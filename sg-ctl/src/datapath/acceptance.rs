@@ -210,6 +210,6 @@ mod tests {
         assert!(stacking_notes(&bond, &[6], &all).is_empty());
         let notes = stacking_notes(&port, &[4], &all);
         assert!(matches!(notes.as_slice(), [note] if note.contains("became a port of bond00")));
-        assert!(stacking_notes(&port, &[4], &[port.clone()]).is_empty());
+        assert!(stacking_notes(&port, &[4], std::slice::from_ref(&port)).is_empty());
     }
 }
