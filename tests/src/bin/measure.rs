@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use sg_tests::namespace::Namespace;
 use sg_tests::net::{Net, host, peer};
+use sg_tests::report::number;
 use sg_tests::rng::Rng;
 
 /// Runs of each figure that takes a process.
@@ -148,6 +149,7 @@ fn blocks() {
     };
     let line = |command: &str, path: &Path| format!("{command} --file {}", path.display());
     let [mut all, mut more, mut less, mut lists, mut none] = [const { Vec::new() }; 5];
+    let mut images = 0;
     for _ in 0..RUNS {
         let net = Net::new();
         net.sg.apply("[interfaces.nic0]\ngroups = [\"g\"]\n[[groups.g.ingress]]\n").ok();
@@ -156,6 +158,7 @@ fn blocks() {
             times.push(1e3 * seconds(|| drop(net.sg.run(line).ok())));
         };
         time(&mut all, &line("block", &path));
+        images = number(&net.sg.status(), "image_bytes");
         time(&mut more, "block 192.0.2.0/31");
         time(&mut less, "unblock 192.0.2.0/31");
         time(&mut lists, "block");
@@ -166,7 +169,9 @@ fn blocks() {
     report("one network less", "ms", less);
     report("the list of what is blocked", "ms", lists);
     report("unblock --file with the same addresses", "ms", none);
-    println!("{:<58} {:>9.2} MiB", "memory of the largest of these commands", largest() / 1024.0);
+    let memory = |what, mebibytes: f64| println!("{what:<58} {mebibytes:>9.2} MiB");
+    memory("images of both directions", images as f64 / f64::from(1 << 20));
+    memory("the largest of these commands", largest() / 1024.0);
 }
 
 /// Kibibytes that the largest process of those that ended had at a time.
