@@ -161,6 +161,7 @@ prop_compose! {
             prefix_lists: NAMES.map(name).into_iter().zip(prefix_lists).collect(),
             groups: NAMES.map(name).into_iter().zip(groups).collect(),
             interfaces: interfaces.map(|(name, interface)| (name.into(), interface)).collect(),
+            ..Policy::default()
         }
     }
 }

@@ -53,8 +53,8 @@ pub enum Reverse {
 }
 
 /// The decision for one packet: bit 0 allow, bits 1 and 2 [`Reverse`], bit 3 whole kind allowed,
-/// bits 4 to 31 the counter slot, bits 32 to 63 the rank (`priority << 1 | allow`: the smaller wins,
-/// and among equals the longer prefix; all ones = no rule).
+/// bits 4 to 31 the counter slot, bits 32 to 63 the rank (0 of a block, else `priority + 1 << 1 |
+/// allow`: the smaller wins, and among equals the longer prefix; all ones = no rule).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Decision(pub u64);
@@ -95,6 +95,14 @@ impl Decision {
     #[must_use]
     pub const fn slot(self) -> u32 {
         (self.0 >> 4 & 0x0fff_ffff) as u32
+    }
+
+    /// Whether a block decided: nothing but what always passes goes to or comes from the peer, ICMP
+    /// errors included.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_block(self) -> bool {
+        self.0 >> 32 == 0
     }
 
     /// Whether a rule decided.

@@ -7,14 +7,27 @@ use crate::conntrack::{self, Key};
 use crate::packet::Packet;
 
 impl<E: Env> Case<'_, E> {
-    /// Whether the error is about a packet that was allowed both ways, or about a connection, and
-    /// goes to the sender of what it quotes.
+    /// Whether the error is about a packet that was allowed both ways, or about a connection, goes to
+    /// the sender of what it quotes, and neither comes from nor goes to somebody who is blocked.
     #[inline(always)]
     pub(super) fn is_related(&self, quoted: &Packet) -> bool {
         if self.packet.destination != quoted.source || self.packet.family != quoted.family {
             return false;
         }
+        if self.is_blocked() {
+            return false;
+        }
         self.allowed_both_ways(quoted) || self.of_connection(quoted)
+    }
+
+    /// Whether the error's own peer is blocked. An explicit deny does not stop errors, a block does.
+    #[inline(always)]
+    fn is_blocked(&self) -> bool {
+        let packet = self.packet;
+        match self.classify(self.direction, packet, self.direction, packet.kind(), packet.key) {
+            Some(forward) => forward.is_block(),
+            None => true,
+        }
     }
 
     /// Whether F and R of the quoted packet allow it. It went the other way.

@@ -83,6 +83,11 @@ pub(crate) fn deny(slot: u32) -> Decision {
     Decision((1000 << 1) << 32 | u64::from(slot) << 4)
 }
 
+/// A block's decision.
+pub(crate) fn block(slot: u32) -> Decision {
+    Decision(u64::from(slot) << 4)
+}
+
 pub(crate) const NO_RULE: Decision = Decision::IMPLICIT_DENY;
 
 /// The same, with the compiler's hint.

@@ -97,7 +97,7 @@ fn command(number: usize, words: &[String]) -> Result<Command, EditError> {
         refuse(failure.error, failure.causes, failure.help.unwrap_or_default())
     })?;
     let options = options(&cli.command).ok_or_else(|| {
-        let help = "a batch takes apply, group, rule, prefix-list, attach, update and detach";
+        let help = "a batch takes apply, group, rule, prefix-list, block, unblock, attach, update and detach";
         refuse(format!("`{}` is no command for a batch", words[0]), Vec::new(), help.to_owned())
     })?;
     let global = cli.global.given();
@@ -119,6 +119,8 @@ fn options(command: &Command) -> Option<&Options> {
     use {group::Command as G, prefix_list::Command as P, rule::Command as R};
     Some(match command {
         Command::Apply(write) => &write.options,
+        Command::Block(write) if write.args.writes() => &write.options,
+        Command::Unblock(write) => &write.options,
         Command::Attach(write) => &write.options,
         Command::Update(write) => &write.options,
         Command::Detach(write) => &write.options,
@@ -150,6 +152,8 @@ fn prepare<'c>(
     use {group::Command as G, prefix_list::Command as P, rule::Command as R};
     match command {
         Command::Apply(write) => of::<apply::Args>(context, write),
+        Command::Block(write) => of(context, write),
+        Command::Unblock(write) => of(context, write),
         Command::Attach(write) => of::<attach::Args>(context, write),
         Command::Update(write) => of::<update::Args>(context, write),
         Command::Detach(write) => of::<detach::Args>(context, write),

@@ -1,7 +1,7 @@
 use super::*;
 use crate::cli::testing::{golden, view};
 use crate::host::ExplainedRule;
-use crate::policy::model::{Name, RuleId};
+use crate::policy::model::{Action, Name, Rule, RuleId};
 
 #[derive(clap::Parser)]
 struct Line {
@@ -26,7 +26,7 @@ fn rule(group: &str, index: usize) -> ExplainedRule {
     let name: Name = group.parse().unwrap();
     let rule = view().policy.groups[&name].ingress[index].clone();
     let direction = Direction::Ingress;
-    ExplainedRule { id: RuleId::of(&name, direction, &rule), group: name, direction, rule }
+    ExplainedRule { id: RuleId::of(&name, direction, &rule), group: Some(name), direction, rule }
 }
 
 fn explained(reason: Reason, mode: Mode) -> Explanation {
@@ -132,4 +132,23 @@ fn monitor_mode_is_said_and_the_verdict_is_that_of_enforcement() {
     let answer = Answer::new(&probe(TCP), explanation);
     assert_eq!((answer.verdict, answer.passes, answer.mode), ("deny", true, "monitor"));
     golden("explain_monitor", &answer);
+}
+
+#[test]
+fn a_block_that_decides_is_called_so() {
+    let id = RuleId::of_block(None, Direction::Ingress);
+    let block = Rule {
+        action: Action::Deny,
+        priority: 0,
+        cidrs: vec!["198.51.100.0/24".parse().unwrap()],
+        ..Rule::default()
+    };
+    let deciding = ExplainedRule { group: None, direction: Direction::Ingress, id, rule: block };
+    let why = format!("the block {id} has precedence over every rule");
+    let explanation = Explanation {
+        deciding: Some(deciding),
+        near_miss: Some((rule("web", 0), why)),
+        ..explained(Reason::Deny, Mode::Enforce)
+    };
+    golden("explain_block", &Answer::new(&probe(TCP), explanation));
 }

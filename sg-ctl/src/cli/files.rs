@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
+use ipnet::IpNet;
 
 use super::context::Context;
+use super::listing::count;
 use super::report::wrong_usage;
-use crate::policy::file::load::{Input, STDIN, load};
+use crate::policy::file::list;
+use crate::policy::file::load::{Input, STDIN, load, load_list};
 use crate::policy::file::source::{FILE_MAX, Format};
 use crate::policy::model::Policy;
 
@@ -68,6 +71,23 @@ pub(crate) fn load_one(context: &Context, path: &Path) -> anyhow::Result<Policy>
     let loaded = load(inputs(std::slice::from_ref(&path.to_owned()))?, None)?;
     context.diagnose(&loaded.notes);
     Ok(loaded.policy)
+}
+
+/// Reads a file of entries (`-` is standard input), sorted; a note says how many of them are there
+/// twice.
+pub(crate) fn load_entries(context: &Context, path: &Path) -> anyhow::Result<Vec<IpNet>> {
+    let (read, doubles) = if is_stdin(path) {
+        let mut read = list::parse(STDIN, &read_stdin()?)?;
+        let doubles = read.sort();
+        (read, doubles)
+    } else {
+        load_list(path)?
+    };
+    if doubles > 0 {
+        let entries = count(doubles, "entry is", "entries are");
+        context.note(&format!("{entries} in the file again; each is stored once"));
+    }
+    Ok(read.nets)
 }
 
 fn is_stdin(path: &Path) -> bool {

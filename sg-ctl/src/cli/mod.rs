@@ -8,6 +8,8 @@ mod apply;
 mod attach;
 mod batch;
 mod bench;
+mod block;
+mod block_view;
 mod check;
 mod completions;
 mod context;
@@ -102,6 +104,8 @@ enum Command {
     Rule(rule::Command),
     #[command(subcommand)]
     PrefixList(prefix_list::Command),
+    Block(Write<block::Args>),
+    Unblock(Write<block::Unblock>),
     Attach(Write<attach::Args>),
     Update(Write<update::Args>),
     Detach(Write<detach::Args>),
@@ -157,6 +161,8 @@ fn run(context: &Context, command: Command) -> anyhow::Result<Reply> {
         Command::Group(command) => group::run(context, command),
         Command::Rule(command) => rule::run(context, command),
         Command::PrefixList(command) => prefix_list::run(context, command),
+        Command::Block(write) => block::run(context, &write),
+        Command::Unblock(write) => write.run(context),
         Command::Attach(write) => write.run(context),
         Command::Update(write) => write.run(context),
         Command::Detach(write) => write.run(context),

@@ -10,6 +10,7 @@ use super::report::{self, Failure};
 use crate::host::WriteOptions;
 use crate::policy::diff::{Change, Diff};
 use crate::policy::merge::{Kind, Unnamed, unnamed};
+use crate::policy::model::Policy;
 use crate::policy::seeding::unseeded;
 
 /// Show what `apply` would do, and change nothing
@@ -93,6 +94,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> anyhow::Result<Reply> {
     let wanted = args.files.load(context)?;
     let mut host = context.host()?;
     let view = host.view()?;
+    // What is blocked stays so, whatever is applied.
+    let wanted = Policy { blocks: view.policy.blocks.clone(), ..wanted };
     let changes = Diff::between(&view.policy, &wanted).changes;
     let vanishing = unnamed(&view.policy, &wanted);
     let unseeded = if changes.is_empty() { Vec::new() } else { unseeded(&view.policy, &wanted) };

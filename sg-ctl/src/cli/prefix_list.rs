@@ -7,15 +7,13 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::context::{Context, Reply};
-use super::files::read_stdin;
+use super::files::load_entries;
 use super::listing::{Listing, Style, count};
 use super::table::{Column, pairs, table};
 use super::write::{Done, Edit, Verb, Write};
 use crate::policy::check::{Subject, unknown};
 use crate::policy::cidr;
 use crate::policy::edit::{self, EditError};
-use crate::policy::file::list;
-use crate::policy::file::load::{STDIN, load_list};
 use crate::policy::identity::PrefixListId;
 use crate::policy::merge::{Referrer, prefix_list_referrers};
 use crate::policy::model::{Name, Policy, PrefixList, RuleId};
@@ -57,7 +55,7 @@ pub(crate) struct Create {
 
 /// Delete a prefix list
 ///
-/// Refused while a rule names it; each is listed.
+/// Refused while a rule names it or it is blocked; each is listed.
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "Examples:
   sg-ctl prefix-list delete office")]
@@ -104,18 +102,7 @@ impl Entries {
     fn gather(&self, context: &Context) -> anyhow::Result<Vec<IpNet>> {
         let mut all = self.entries.clone();
         if let Some(path) = &self.file {
-            let (mut read, doubles) = if path.as_os_str() == "-" {
-                let mut read = list::parse(STDIN, &read_stdin()?)?;
-                let doubles = read.sort();
-                (read, doubles)
-            } else {
-                load_list(path)?
-            };
-            if doubles > 0 {
-                let entries = count(doubles, "entry is", "entries are");
-                context.note(&format!("{entries} in the file again; each is stored once"));
-            }
-            all.append(&mut read.nets);
+            all.append(&mut load_entries(context, path)?);
         }
         Ok(all)
     }
@@ -291,12 +278,13 @@ struct Row {
     description: String,
     entry_count: usize,
     rules: Vec<RuleId>,
+    blocked: bool,
 }
 
 fn row(policy: &Policy, name: &Name, list: &PrefixList) -> Row {
     let rules = prefix_list_referrers(policy, name).into_iter().filter_map(|user| match user {
         Referrer::Rule { id, .. } => Some(id),
-        Referrer::Interface(_) => None,
+        Referrer::Interface(_) | Referrer::Block => None,
     });
     Row {
         name: name.clone(),
@@ -304,6 +292,7 @@ fn row(policy: &Policy, name: &Name, list: &PrefixList) -> Row {
         description: list.description.clone(),
         entry_count: list.entries.len(),
         rules: rules.collect(),
+        blocked: policy.blocks.lists.contains(name),
     }
 }
 
@@ -359,6 +348,7 @@ impl Listing for Details {
             ("id", self.list.id.to_string()),
             ("description", self.list.description.clone()),
             ("rules", if rules.is_empty() { "-".to_owned() } else { rules.join(", ") }),
+            ("blocked", if self.list.blocked { "yes" } else { "no" }.to_owned()),
             ("entries", self.entries.len().to_string()),
         ]);
         out.push('\n');

@@ -319,7 +319,7 @@ pub(crate) fn rules_table(style: &Style, rules: &[RuleView]) -> String {
         rules.iter().map(|rule| {
             vec![
                 rule.id.to_string(),
-                rule.group.to_string(),
+                rule.group.as_ref().map(ToString::to_string).unwrap_or_default(),
                 rule.direction.to_owned(),
                 rule.line().to_owned(),
                 rule.description.clone(),

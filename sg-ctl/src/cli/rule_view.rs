@@ -10,7 +10,8 @@ use crate::policy::render::OneLine;
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct RuleView {
     pub(crate) id: RuleId,
-    pub(crate) group: Name,
+    /// `null`: it is a block, which belongs to no group.
+    pub(crate) group: Option<Name>,
     pub(crate) direction: &'static str,
     action: &'static str,
     priority: u16,
@@ -27,11 +28,11 @@ pub(crate) struct RuleView {
 }
 
 impl RuleView {
-    pub(crate) fn new(id: RuleId, group: &Name, direction: Direction, rule: &Rule) -> Self {
+    pub(crate) fn new(id: RuleId, group: Option<&Name>, direction: Direction, rule: &Rule) -> Self {
         let bare = Rule { description: String::new(), ..rule.clone() };
         Self {
             id,
-            group: group.clone(),
+            group: group.cloned(),
             direction: direction.name(),
             action: rule.action.name(),
             priority: rule.priority,
@@ -54,7 +55,7 @@ impl RuleView {
         ingress
             .chain(egress)
             .map(|(direction, rule)| {
-                Self::new(RuleId::of(name, direction, rule), name, direction, rule)
+                Self::new(RuleId::of(name, direction, rule), Some(name), direction, rule)
             })
             .collect()
     }
@@ -66,7 +67,10 @@ impl RuleView {
 
     /// Id, group and what it does, in one line.
     pub(crate) fn sentence(&self) -> String {
-        let mut out = format!("{} of group {}: {}", self.id, self.group, self.line);
+        let mut out = match &self.group {
+            Some(group) => format!("{} of group {group}: {}", self.id, self.line),
+            None => format!("{}, a block: {}", self.id, self.line),
+        };
         if !self.description.is_empty() {
             out.push_str(&format!(" ({})", self.description));
         }
@@ -76,6 +80,6 @@ impl RuleView {
 
 impl From<&ExplainedRule> for RuleView {
     fn from(explained: &ExplainedRule) -> Self {
-        Self::new(explained.id, &explained.group, explained.direction, &explained.rule)
+        Self::new(explained.id, explained.group.as_ref(), explained.direction, &explained.rule)
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use sg_common::tables::Counter;
 use sg_common::verdict::{Direction, Reason};
 
+use super::block_view::{BlockView, blocks_table};
 use super::context::{Context, Reply};
 use super::listing::{Listing, Style};
 use super::rule_view::RuleView;
@@ -14,7 +15,7 @@ use super::table::{Column, table};
 use crate::host;
 use crate::policy::model::{Name, Policy, RuleId};
 
-/// Show packets and bytes per rule, per interface and per reason
+/// Show packets and bytes per rule, per block, per interface and per reason
 ///
 /// Packets are those of the wire, bytes those of layer 3. "Would deny" is what an interface in
 /// monitor mode let pass and would have dropped in mode `enforce`. What the reasons mean is in
@@ -30,6 +31,7 @@ pub(crate) struct Args {}
 struct Stats {
     generation: u64,
     rules: Vec<RuleRow>,
+    blocks: Vec<BlockView>,
     /// What each interface counted, by direction and reason.
     interfaces: Vec<ReasonRow>,
     /// The same without reasons.
@@ -112,6 +114,7 @@ impl Stats {
         Self {
             generation: stats.generation,
             rules: rules.collect(),
+            blocks: stats.blocks.into_iter().map(BlockView::from).collect(),
             totals: totals(&stats.interfaces, policy),
             reasons: reasons(&stats.interfaces),
             interfaces: stats.interfaces.into_iter().map(ReasonRow::from).collect(),
@@ -192,6 +195,10 @@ impl Listing for Stats {
     fn text(&self, style: &Style) -> String {
         let mut out = String::from("Rules\n");
         out.push_str(&table(style, &RULES, self.rules.iter().map(RuleRow::cells)));
+        if !self.blocks.is_empty() {
+            out.push_str("\nBlocks\n");
+            out.push_str(&blocks_table(style, &self.blocks));
+        }
         out.push_str("\nInterfaces\n");
         out.push_str(&table(style, &TOTALS, self.totals.iter().map(TotalRow::cells)));
         out.push_str("\nReasons\n");
@@ -290,6 +297,7 @@ pub(crate) fn run(context: &Context, _: &Args) -> anyhow::Result<Reply> {
 mod tests {
     use super::*;
     use crate::cli::testing::{golden, view};
+    use crate::policy::block::Block;
     use sg_common::tables::RuleCounter;
 
     fn counter(packets: u64, bytes: u64) -> Counter {
@@ -318,6 +326,13 @@ mod tests {
                 rule(0, counter(1000, 64_000), Counter::default()),
                 rule(1, Counter::default(), counter(3, 252)),
             ],
+            blocks: vec![host::BlockStats {
+                id: Block::Addresses.id(Direction::Ingress),
+                block: Block::Addresses,
+                entries: 3,
+                direction: Direction::Ingress,
+                counter: RuleCounter { decided: counter(8, 480), ..RuleCounter::default() },
+            }],
             interfaces: vec![
                 row("eth0", Direction::Ingress, Reason::Rule, false, 1000),
                 row("eth0", Direction::Ingress, Reason::Always, false, 5),
@@ -334,7 +349,12 @@ mod tests {
 
     #[test]
     fn a_fresh_host_lists_empty_lists() {
-        let none = host::Stats { generation: 0, rules: Vec::new(), interfaces: Vec::new() };
+        let none = host::Stats {
+            generation: 0,
+            rules: Vec::new(),
+            blocks: Vec::new(),
+            interfaces: Vec::new(),
+        };
         golden("stats_fresh", &Stats::new(none, &Policy::default()));
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::context::{Context, Reply};
-use super::listing::{Colour, Listing, Style, bytes};
+use super::listing::{Colour, Listing, Style, bytes, count};
 use super::table::{Column, pairs, table};
 use crate::host::{self, Health, InterfaceStatus};
 use crate::policy::model::Name;
@@ -31,6 +31,8 @@ struct Status {
     rules: usize,
     prefix_lists: usize,
     prefix_entries: usize,
+    blocked_addresses: usize,
+    blocked_prefix_lists: usize,
     image_bytes: u64,
     map_bytes: u64,
     connections: u64,
@@ -90,6 +92,8 @@ impl From<host::Status> for Status {
             rules: status.rules,
             prefix_lists: status.prefix_lists,
             prefix_entries: status.prefix_entries,
+            blocked_addresses: status.blocked_addresses,
+            blocked_prefix_lists: status.blocked_lists,
             image_bytes: status.image_bytes,
             map_bytes: status.map_bytes,
             connections: status.connections,
@@ -114,6 +118,14 @@ impl Listing for Status {
             ("groups", self.groups.to_string()),
             ("rules", self.rules.to_string()),
             ("prefix lists", format!("{} ({} entries)", self.prefix_lists, self.prefix_entries)),
+            (
+                "blocked",
+                format!(
+                    "{} and {}",
+                    count(self.blocked_addresses, "address or network", "addresses and networks"),
+                    count(self.blocked_prefix_lists, "prefix list", "prefix lists")
+                ),
+            ),
             ("memory", memory),
             ("connections", format!("{} of {}", self.connections, self.connections_max)),
         ]);
@@ -216,6 +228,8 @@ mod tests {
             groups: 2,
             prefix_lists: 1,
             prefix_entries: 100_000,
+            blocked_addresses: 2,
+            blocked_lists: 1,
             image_bytes: 8192,
             map_bytes: 123_456_789,
             connections: 12,
@@ -243,6 +257,8 @@ mod tests {
             groups: 0,
             prefix_lists: 0,
             prefix_entries: 0,
+            blocked_addresses: 0,
+            blocked_lists: 0,
             image_bytes: 0,
             map_bytes: 0,
             connections: 0,

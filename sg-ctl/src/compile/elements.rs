@@ -70,9 +70,13 @@ pub(super) fn count(rule: &Rule) -> u64 {
     ranges * prefixes
 }
 
-/// Priority and action as one number; the lowest decides. The rank of a decision.
+/// Priority and action as one number; the lowest decides. The rank of a decision: 0 is a block's
+/// alone.
 pub(super) fn rank(rule: &Rule) -> u32 {
-    u32::from(rule.priority) << 1 | u32::from(rule.action == Action::Allow)
+    if rule.block {
+        return 0;
+    }
+    (u32::from(rule.priority) + 1) << 1 | u32::from(rule.action == Action::Allow)
 }
 
 /// Order of elements that match at prefixes of the same length (spec §2.3) as far as it is not the

@@ -37,6 +37,8 @@ pub struct Rule {
     pub id: RuleId,
     /// Counter slot, 1 to [`sg_common::tables::RULE_SLOTS`] - 1.
     pub slot: u32,
+    /// A block: decides before every other rule, and stops ICMP errors too.
+    pub block: bool,
     /// Allow or deny.
     pub action: Action,
     /// The lowest number decides.

@@ -66,7 +66,7 @@ pub fn distance(rule: &Rule, peer: IpAddr, kind: Kind, key: u16) -> Distance {
 }
 
 /// What decides among matching rules: the least.
-type Order = (u16, bool, Reverse<u8>, bool, u8, u16, crate::policy::model::RuleId);
+type Order = (bool, u16, bool, Reverse<u8>, bool, u8, u16, crate::policy::model::RuleId);
 
 fn matches(
     rules: &[Rule],
@@ -91,7 +91,8 @@ fn matches(
         };
         let allow = rule.action == Action::Allow;
         let all = rule.protocol == Protocol::All;
-        Some(((rule.priority, allow, Reverse(prefix), all, icmp, width, rule.id), rule))
+        let order = (!rule.block, rule.priority, allow, Reverse(prefix), all, icmp, width, rule.id);
+        Some((order, rule))
     })
 }
 

@@ -14,6 +14,7 @@ use super::{ExplainedRule, Explanation, Host, Probe};
 use crate::compile::{self, reference};
 use crate::datapath::explain::{Asked, Verdict};
 use crate::error::refuse;
+use crate::policy::check;
 use crate::policy::model::{Action, Mode, Name, Policy, RuleId};
 use crate::store::State;
 
@@ -40,8 +41,14 @@ impl Host {
             Some(policy) => {
                 self.session.kernel.look()?;
                 let Known { facts, attached } = self.session.kernel.known.borrow().clone();
-                let mut state = State { policy: policy.clone(), ..State::default() };
-                state.members = members(policy, &facts, |name| {
+                // What is blocked stays so, whatever is applied.
+                let blocks = committed.policy.blocks.clone();
+                let policy = Policy { blocks, ..policy.clone() };
+                if let Some(finding) = check::references(&policy).into_iter().next() {
+                    return Err(refuse(finding.message, finding.help));
+                }
+                let mut state = State { policy, ..State::default() };
+                state.members = members(&state.policy, &facts, |name| {
                     committed.endpoints.get(name).and_then(|e| attached.get(&e.number)).copied()
                 });
                 let (state, placed) = place(&State::default(), state, 1, &facts, |_| None)?;
@@ -121,9 +128,16 @@ fn counterpart(kind: u8, v6: bool) -> Option<u8> {
     })
 }
 
-/// Rules of an interface's groups as they were entered, by identity.
-fn entered(state: &State, groups: &[Name]) -> BTreeMap<RuleId, ExplainedRule> {
+/// Rules of an interface's groups as they were entered, and the blocks, by identity.
+fn entered(state: &State, groups: &[Name], peer: IpAddr) -> BTreeMap<RuleId, ExplainedRule> {
     let mut rules = BTreeMap::new();
+    for block in state.policy.blocks.each() {
+        let rule = block.shown(&state.policy, peer);
+        for direction in [Direction::Ingress, Direction::Egress] {
+            let (id, rule) = (block.id(direction), rule.clone());
+            rules.insert(id, ExplainedRule { group: None, direction, id, rule });
+        }
+    }
     for name in groups {
         let Some(group) = state.policy.groups.get(name) else { continue };
         for (direction, list) in
@@ -131,7 +145,7 @@ fn entered(state: &State, groups: &[Name]) -> BTreeMap<RuleId, ExplainedRule> {
         {
             for rule in list {
                 let id = RuleId::of(name, direction, rule);
-                let (group, rule) = (name.clone(), rule.clone());
+                let (group, rule) = (Some(name.clone()), rule.clone());
                 rules.insert(id, ExplainedRule { group, direction, id, rule });
             }
         }
@@ -144,12 +158,12 @@ fn describe(state: &State, probe: &Probe, verdict: &Verdict) -> Explanation {
     let mode = interface.map_or(Mode::Enforce, |i| i.mode);
     let groups = interface.map(group_set).unwrap_or_default();
     let resolved = resolve_for(state, &groups);
-    let rules = entered(state, &groups);
+    let peer = probe.peer();
+    let rules = entered(state, &groups, peer);
     let by_slot = |slot: u32| {
         let id = state.slots.iter().find_map(|(id, s)| (slot != 0 && s == slot).then_some(*id))?;
         rules.get(&id).cloned()
     };
-    let peer = probe.peer();
     let (kind, key) = probe.key();
     let deciding = verdict.forward_slot.and_then(&by_slot);
     let own = resolved.of(probe.direction);
@@ -223,7 +237,10 @@ fn near_miss(
     let matching = reference::matching(rules, peer, kind, key);
     if let Some(allow) = matching.iter().find(|rule| rule.action == Action::Allow) {
         let deny = matching.first()?;
-        let why = format!("{} has precedence (priority {})", deny.id, deny.priority);
+        let why = match deny.block {
+            true => format!("the block {} has precedence over every rule", deny.id),
+            false => format!("{} has precedence (priority {})", deny.id, deny.priority),
+        };
         return Some((allow.id, why));
     }
     let (rule, distance) = reference::near_miss(rules, peer, kind, key)?;

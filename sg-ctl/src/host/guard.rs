@@ -44,30 +44,53 @@ pub(super) fn ssh(
         }
         let decided = |state: &State| decide(state, name, client.ip(), server.port());
         let verdict = decided(new);
-        if verdict.is_some_and(|(action, _)| action == Action::Allow) {
+        if verdict.as_ref().is_some_and(Decider::allows) {
             continue;
         }
         // What does not pass now cannot be cut by this change (a session that came another way).
         let enforced = old.policy.interfaces.get(name).is_some_and(|i| i.mode == Mode::Enforce);
-        if enforced && decided(old).is_none_or(|(action, _)| action != Action::Allow) {
+        if enforced && !decided(old).is_some_and(|decider| decider.allows()) {
             continue;
         }
-        let by = verdict.map_or_else(|| "implicit deny".to_owned(), |(_, id)| format!("rule {id}"));
-        return Err(crate::error::refuse(
-            format!(
-                "this change would cut your own SSH connection: {client} to {server} would be dropped on {name} by {by}"
-            ),
-            format!(
+        let blocked = verdict.as_ref().is_some_and(|decider| decider.block);
+        let by = match verdict {
+            None => "implicit deny".to_owned(),
+            Some(Decider { id, .. }) if blocked => format!("the block {id}"),
+            Some(Decider { id, .. }) => format!("rule {id}"),
+        };
+        let mend = match blocked {
+            true => format!("do not block {}, or repeat with --force", client.ip()),
+            false => format!(
                 "allow tcp port {} from {} on {name} first, or repeat with --force",
                 server.port(),
                 client.ip()
             ),
+        };
+        return Err(crate::error::refuse(
+            format!(
+                "this change would cut your own SSH connection: {client} to {server} would be dropped on {name} by {by}"
+            ),
+            mend,
         ));
     }
     Ok(())
 }
 
-fn decide(state: &State, interface: &str, client: IpAddr, port: u16) -> Option<(Action, RuleId)> {
+/// The rule that decides what the peer sends.
+struct Decider {
+    action: Action,
+    block: bool,
+    id: RuleId,
+}
+
+impl Decider {
+    fn allows(&self) -> bool {
+        self.action == Action::Allow
+    }
+}
+
+fn decide(state: &State, interface: &str, client: IpAddr, port: u16) -> Option<Decider> {
     let rules = rules_of(state, interface)?;
-    reference::decide(&rules.ingress, client, Kind::Tcp, port).map(|rule| (rule.action, rule.id))
+    let rule = reference::decide(&rules.ingress, client, Kind::Tcp, port)?;
+    Some(Decider { action: rule.action, block: rule.block, id: rule.id })
 }

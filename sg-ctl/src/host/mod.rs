@@ -4,6 +4,7 @@
 //! The command line calls this module alone; it prints, this module does.
 
 mod bench;
+mod block;
 mod enforcer;
 mod explain;
 mod facts;
@@ -23,9 +24,11 @@ use std::time::Duration;
 use sg_common::tables::{Counter, RuleCounter};
 use sg_common::verdict::{Direction, Reason};
 
+use crate::policy::block::Block;
 use crate::policy::model::{Hook, Mode, Name, Policy, Rule, RuleId, Side};
 
 pub use bench::{BenchRequest, Measured};
+pub use block::Blocked;
 pub(crate) use enforcer::Failure;
 pub use open::Host;
 
@@ -81,6 +84,10 @@ pub struct Status {
     pub prefix_lists: usize,
     /// Entries of all prefix lists.
     pub prefix_entries: usize,
+    /// Addresses and networks that are blocked by themselves.
+    pub blocked_addresses: usize,
+    /// Prefix lists that are blocked.
+    pub blocked_lists: usize,
     /// Memory of images in bytes.
     pub image_bytes: u64,
     /// Memory of counters, directory and connection table in bytes.
@@ -137,8 +144,25 @@ pub struct Stats {
     pub generation: u64,
     /// Each rule with what it decided.
     pub rules: Vec<RuleStats>,
+    /// Each direction of each block with what it dropped.
+    pub blocks: Vec<BlockStats>,
     /// Each interface, direction and reason that counted something.
     pub interfaces: Vec<ReasonStats>,
+}
+
+/// Counter of one direction of one block.
+#[derive(Clone, Debug)]
+pub struct BlockStats {
+    /// What is blocked.
+    pub block: Block,
+    /// How many addresses and networks that are.
+    pub entries: usize,
+    /// The direction.
+    pub direction: Direction,
+    /// Identity of its rule.
+    pub id: RuleId,
+    /// What it dropped, enforced and in monitor mode.
+    pub counter: RuleCounter,
 }
 
 /// Counter of one rule.
@@ -224,13 +248,13 @@ pub struct Explanation {
 /// A rule in an explanation.
 #[derive(Clone, Debug)]
 pub struct ExplainedRule {
-    /// Its group.
-    pub group: Name,
+    /// Its group; `None` = it is a block.
+    pub group: Option<Name>,
     /// Its direction.
     pub direction: Direction,
     /// Its identity.
     pub id: RuleId,
-    /// The rule as entered.
+    /// The rule as entered; of blocked addresses those that hold the peer.
     pub rule: Rule,
 }
 

@@ -16,6 +16,7 @@ use crate::datapath::connections::SeedRules;
 use crate::datapath::enforcement::{Enforcement, NewImage, Wanted};
 use crate::datapath::images::split_slot;
 use crate::datapath::{DatapathError, devices};
+use crate::policy::block;
 use crate::policy::model::{
     Action, Interface, Mode, Name, Options, Policy, Protocol, RuleId, Side,
 };
@@ -48,7 +49,7 @@ pub(super) fn group_set(interface: &Interface) -> Vec<Name> {
     set.into_iter().cloned().collect()
 }
 
-/// The rules of an interface's policy, with the counter slots of a state.
+/// The rules of an interface's policy, blocks included, with the counter slots of a state.
 pub(super) fn resolve_for(state: &State, groups: &[Name]) -> Resolved {
     resolve(&state.policy, groups, &state.members, |id| state.slots.get(&id).unwrap_or(0))
 }
@@ -62,7 +63,7 @@ fn image_key(own: &[Rule], other: &[Rule], direction: Direction) -> ImageKey {
             bytes.clear();
             bytes.extend(rule.id.0.to_le_bytes());
             bytes.extend(rule.slot.to_le_bytes());
-            bytes.push(u8::from(rule.action == Action::Deny));
+            bytes.push(u8::from(rule.action == Action::Deny) | u8::from(rule.block) << 1);
             bytes.extend(rule.priority.to_le_bytes());
             bytes.extend(match rule.protocol {
                 Protocol::All => 256_u16.to_le_bytes(),
@@ -95,7 +96,7 @@ fn image_key(own: &[Rule], other: &[Rule], direction: Direction) -> ImageKey {
             }
         }
     }
-    let mut hasher = blake3::Hasher::new_derive_key("sg 2026 classifier image 1");
+    let mut hasher = blake3::Hasher::new_derive_key("sg 2026 classifier image 2");
     hasher.update(&[direction as u8]);
     hasher.update(&sg_common::tables::LAYOUT_VERSION.to_le_bytes());
     add(&mut hasher, own);
@@ -114,7 +115,8 @@ pub(super) fn place(
     attached: impl Fn(u32) -> Option<u32>,
 ) -> anyhow::Result<(State, Placed)> {
     let mut next = wanted;
-    let ids: Vec<RuleId> = rule_ids(&next.policy).map(|(_, _, id)| id).collect();
+    let ids: Vec<RuleId> =
+        block::ids(&next.policy.blocks).chain(rule_ids(&next.policy).map(|rule| rule.2)).collect();
     let slots = next
         .assign_slots(ids, generation)
         .map_err(|full| limit("rules on this host, with a counter each", full, "all groups"))?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Context;
-use sg_common::tables::Counter;
+use sg_common::tables::{Counter, RuleCounter};
 use sg_common::verdict::{Direction, Reason};
 
 use super::placement::{group_set, resolve_for, rule_ids};
@@ -14,7 +14,7 @@ use crate::datapath::devices::{self, Device};
 use crate::datapath::images::slot_bytes;
 use crate::datapath::kernel::Hooks;
 use crate::datapath::programs::{Attachment, ForeignProgram, foreign_in_front};
-use crate::policy::model::Interface;
+use crate::policy::model::{Interface, RuleId};
 use crate::store::State;
 
 impl Host {
@@ -80,6 +80,8 @@ impl Host {
             rules: rule_ids(&state.policy).count(),
             groups: state.policy.groups.len(),
             prefix_lists: state.policy.prefix_lists.len(),
+            blocked_addresses: state.policy.blocks.entries.len(),
+            blocked_lists: state.policy.blocks.lists.len(),
             prefix_entries: state.policy.prefix_lists.values().map(|l| l.entries.len()).sum(),
             image_bytes: slots.into_iter().map(slot_bytes).sum(),
             map_bytes: self.kernel().map_bytes(),
@@ -90,7 +92,7 @@ impl Host {
         })
     }
 
-    /// Counters of every rule, and of every reason that counted something.
+    /// Counters of every rule and block, and of every reason that counted something.
     ///
     /// # Errors
     /// Where the store or the pins cannot be read.
@@ -101,13 +103,10 @@ impl Host {
                 group: group.clone(),
                 direction,
                 id,
-                counter: state
-                    .slots
-                    .get(&id)
-                    .map(|slot| self.kernel().rule_counter(slot))
-                    .unwrap_or_default(),
+                counter: self.rule_counter(&state, id),
             })
             .collect();
+        let blocks = self.block_stats(&state);
         let mut interfaces = Vec::new();
         for (name, endpoint) in state.endpoints.iter() {
             for direction in [Direction::Ingress, Direction::Egress] {
@@ -132,7 +131,12 @@ impl Host {
                 }
             }
         }
-        Ok(Stats { generation, rules, interfaces })
+        Ok(Stats { generation, rules, blocks, interfaces })
+    }
+
+    /// What a rule or block counted.
+    pub(super) fn rule_counter(&self, state: &State, id: RuleId) -> RuleCounter {
+        state.slots.get(&id).map(|slot| self.kernel().rule_counter(slot)).unwrap_or_default()
     }
 }
 
@@ -185,7 +189,7 @@ fn interface_status(
         hook: interface.hook,
         device_ingress: hook.ingress.map(Attachment::name),
         device_egress: hook.egress.map(Attachment::name),
-        rules: resolved.ingress.len() + resolved.egress.len(),
+        rules: resolved.of_groups(),
         notes,
     }
 }

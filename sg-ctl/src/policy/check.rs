@@ -13,6 +13,8 @@ pub const RULES_PER_POLICY: usize = 100_000;
 pub const ENTRIES_PER_POLICY: usize = 1_000_000;
 /// CIDRs written in the rules of all groups of one interface.
 pub const CIDRS_PER_POLICY: usize = 1_000_000;
+/// Blocked addresses and networks, together with the entries of all blocked prefix lists.
+pub const BLOCKED: usize = 1_000_000;
 /// Interfaces.
 pub const INTERFACES: usize = 1_000;
 /// Rules of all groups of a host: each has a counter.
@@ -78,6 +80,13 @@ pub fn references(policy: &Policy) -> Vec<Finding> {
             let subject = Subject::Interface(name.clone());
             out.push(unknown("group", group, subject, policy.groups.keys()));
         }
+    }
+    for list in policy.blocks.lists.iter().filter(|list| !policy.prefix_lists.contains_key(*list)) {
+        out.push(Finding {
+            subject: Subject::PrefixList(list.clone()),
+            message: format!("the prefix list \"{list}\" is blocked and would be gone"),
+            help: format!("keep it, or end the block first: `sg-ctl unblock {list}`"),
+        });
     }
     out
 }
@@ -213,6 +222,14 @@ pub fn limits(policy: &Policy) -> Vec<Finding> {
         let help = "give it fewer groups or shorter prefix lists";
         over(subject(), &what, entries.sum(), ENTRIES_PER_POLICY, help);
     }
+    let blocked = policy.blocks.each().map(|block| block.entries(policy).len()).sum();
+    over(
+        Subject::Policy,
+        "blocked addresses and networks",
+        blocked,
+        BLOCKED,
+        "block wider networks in place of many addresses",
+    );
     let all = policy.groups.values().map(|group| group.ingress.len() + group.egress.len()).sum();
     if too_big.is_empty() {
         let largest = sizes.iter().max_by_key(|(_, size)| size.rules);
@@ -321,6 +338,32 @@ mod tests {
         };
         policy.groups.insert(name("web"), web);
         assert_eq!(errors(&policy), []);
+    }
+
+    #[test]
+    fn a_blocked_list_may_not_go() {
+        let mut policy = Policy::default();
+        policy.blocks.lists.insert(name("gone"));
+        let finding = errors(&policy).remove(0);
+        assert_eq!(finding.message, "the prefix list \"gone\" is blocked and would be gone");
+        assert!(finding.help.contains("`sg-ctl unblock gone`"), "{finding}");
+    }
+
+    #[test]
+    fn blocked_addresses_and_entries_of_blocked_lists_add_up() {
+        let nets = |count: u32| -> Arc<[ipnet::IpNet]> {
+            let net = |i: u32| ipnet::IpNet::from(std::net::IpAddr::from(i.to_be_bytes()));
+            (0..count).map(net).collect()
+        };
+        let mut policy = Policy::default();
+        let list = PrefixList { entries: nets(400_000), ..PrefixList::default() };
+        policy.prefix_lists.insert(name("p"), list);
+        policy.blocks.lists.insert(name("p"));
+        policy.blocks.entries = nets(600_000);
+        assert_eq!(limits(&policy), []);
+        policy.blocks.entries = nets(600_001);
+        let finding = limits(&policy).remove(0);
+        assert!(finding.message.ends_with("1000001, the limit is 1000000"), "{finding}");
     }
 
     #[test]

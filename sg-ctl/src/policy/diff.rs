@@ -128,6 +128,27 @@ pub enum Change {
         /// Description after.
         to: String,
     },
+    /// Other blocked addresses.
+    BlockedAddresses {
+        /// Addresses and networks that are blocked now.
+        added: usize,
+        /// Addresses and networks that are blocked no more.
+        removed: usize,
+        /// All that are blocked after.
+        entries: usize,
+    },
+    /// A prefix list that is blocked now.
+    PrefixListBlocked {
+        /// Its name.
+        name: Name,
+        /// Its entries.
+        entries: usize,
+    },
+    /// A prefix list that is blocked no more.
+    PrefixListUnblocked {
+        /// Its name.
+        name: Name,
+    },
     /// A new interface.
     InterfaceAdded {
         /// Its name.
@@ -168,10 +189,12 @@ impl Change {
             Self::PrefixListAdded { .. }
             | Self::GroupAdded { .. }
             | Self::RuleAdded { .. }
+            | Self::PrefixListBlocked { .. }
             | Self::InterfaceAdded { .. } => '+',
             Self::PrefixListRemoved { .. }
             | Self::GroupRemoved { .. }
             | Self::RuleRemoved { .. }
+            | Self::PrefixListUnblocked { .. }
             | Self::InterfaceRemoved { .. } => '-',
             _ => '~',
         }
@@ -222,6 +245,15 @@ impl fmt::Display for Change {
                 let name = direction.name();
                 write!(f, "rule {id} of group {group}, {name}: description {from:?} -> {to:?}")
             }
+            Self::BlockedAddresses { added, removed, entries } => {
+                let entries = count(*entries, "entry", "entries");
+                write!(f, "blocked addresses: {added} added, {removed} removed, now {entries}")
+            }
+            Self::PrefixListBlocked { name, entries } => {
+                let entries = count(*entries, "entry", "entries");
+                write!(f, "block of prefix list {name}: {entries}")
+            }
+            Self::PrefixListUnblocked { name } => write!(f, "block of prefix list {name}"),
             Self::InterfaceAdded { name, interface }
             | Self::InterfaceRemoved { name, interface } => {
                 let Interface { mode, side, hook, .. } = interface;
@@ -241,7 +273,7 @@ impl fmt::Display for Change {
 /// The differences between two policies.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Diff {
-    /// One by one: options, prefix lists, groups with their rules, interfaces.
+    /// One by one: options, prefix lists, groups with their rules, interfaces, blocks.
     pub changes: Vec<Change>,
 }
 
@@ -260,6 +292,7 @@ impl Diff {
         for (name, pair) in pairs(&from.interfaces, &to.interfaces) {
             interface(name, pair, &mut changes);
         }
+        blocks(from, to, &mut changes);
         Self { changes }
     }
 
@@ -445,6 +478,21 @@ fn interface(name: &Arc<str>, pair: Pair<'_, Interface>, out: &mut Vec<Change>) 
         if from != to {
             out.push(Change::Interface { name: name.clone(), key, from, to });
         }
+    }
+}
+
+fn blocks(from: &Policy, to: &Policy, out: &mut Vec<Change>) {
+    let (added, removed) = count_entries(&from.blocks.entries, &to.blocks.entries);
+    if added + removed > 0 {
+        let entries = to.blocks.entries.len();
+        out.push(Change::BlockedAddresses { added, removed, entries });
+    }
+    for name in from.blocks.lists.difference(&to.blocks.lists).cloned() {
+        out.push(Change::PrefixListUnblocked { name });
+    }
+    for name in to.blocks.lists.difference(&from.blocks.lists).cloned() {
+        let entries = to.prefix_lists.get(&name).map_or(0, |list| list.entries.len());
+        out.push(Change::PrefixListBlocked { name, entries });
     }
 }
 

@@ -15,6 +15,8 @@
 //! | CIDRs | list of (`u8` 4 or 6, the address, `u8` prefix length) |
 //! | prefix lists, groups | lists of texts |
 //!
+//! That of a block is a hash of its direction and, if it is one of a prefix list, the list's name.
+//!
 //! The hash is BLAKE3 in key-derivation mode, its context naming what is identified. An id is its
 //! first 68 bits.
 
@@ -94,6 +96,19 @@ impl RuleId {
             }
         }
         Self(digest("sg 2026 rule identity 1", &bytes))
+    }
+
+    /// The id of a block's rule: of a blocked prefix list, or of all blocked addresses together.
+    #[must_use]
+    pub fn of_block(list: Option<&Name>, direction: Direction) -> Self {
+        let mut bytes = vec![match direction {
+            Direction::Ingress => 0,
+            Direction::Egress => 1,
+        }];
+        if let Some(name) = list {
+            text(&mut bytes, name.as_str());
+        }
+        Self(digest("sg 2026 block identity 1", &bytes))
     }
 }
 

@@ -54,13 +54,16 @@ pub fn unnamed(current: &Policy, file: &Policy) -> Vec<Unnamed> {
     groups.map(group).chain(lists.map(list)).chain(interfaces.map(interface)).collect()
 }
 
-/// The policy after `apply`: what the files say of everything that they name.
+/// The policy after `apply`: what the files say of everything that they name. Blocks stay.
 ///
 /// # Errors
 /// Without `prune`, everything that the host has and the files do not name: it would vanish.
 pub fn merge(current: &Policy, file: Policy, prune: bool) -> Result<Policy, Vec<Unnamed>> {
     let unnamed = unnamed(current, &file);
-    if prune || unnamed.is_empty() { Ok(file) } else { Err(unnamed) }
+    if !prune && !unnamed.is_empty() {
+        return Err(unnamed);
+    }
+    Ok(Policy { blocks: current.blocks.clone(), ..file })
 }
 
 /// Something that refers to a group or prefix list.
@@ -79,6 +82,8 @@ pub enum Referrer {
     },
     /// An interface that has the group.
     Interface(Arc<str>),
+    /// A block of the prefix list.
+    Block,
 }
 
 impl fmt::Display for Referrer {
@@ -89,6 +94,7 @@ impl fmt::Display for Referrer {
                 write!(f, "{id}, {direction} rule {number} of the group \"{group}\", names it")
             }
             Self::Interface(name) => write!(f, "the interface {name} has it"),
+            Self::Block => f.write_str("it is blocked"),
         }
     }
 }
@@ -104,10 +110,12 @@ pub fn group_referrers(policy: &Policy, group: &Name) -> Vec<Referrer> {
     out
 }
 
-/// What keeps a prefix list from being deleted: rules.
+/// What keeps a prefix list from being deleted: rules, and that it is blocked.
 #[must_use]
 pub fn prefix_list_referrers(policy: &Policy, list: &Name) -> Vec<Referrer> {
-    referring_rules(policy, |_, rule| rule.prefix_lists.contains(list))
+    let mut out = referring_rules(policy, |_, rule| rule.prefix_lists.contains(list));
+    out.extend(policy.blocks.lists.contains(list).then_some(Referrer::Block));
+    out
 }
 
 fn referring_rules(
@@ -162,7 +170,10 @@ mod tests {
                 "the interface \"eth0\" is not in the files",
             ]
         );
-        assert_eq!(merge(&host(), file.clone(), true), Ok(file));
+        assert_eq!(merge(&host(), file.clone(), true), Ok(file.clone()));
+        let mut blocked = host();
+        blocked.blocks.lists.insert(name("office"));
+        assert_eq!(merge(&blocked, file, true).map(|p| p.blocks), Ok(blocked.blocks));
         // New things in the file need no prune.
         assert_eq!(merge(&Policy::default(), host(), false), Ok(host()));
     }
@@ -183,5 +194,11 @@ mod tests {
         );
         assert_eq!(group_referrers(&host(), &name("db")), []);
         assert_eq!(prefix_list_referrers(&host(), &name("office")).len(), 1);
+        let mut host = host();
+        host.blocks.lists.insert(name("office"));
+        assert_eq!(
+            shown(prefix_list_referrers(&host, &name("office"))).last(),
+            Some(&"it is blocked".into())
+        );
     }
 }

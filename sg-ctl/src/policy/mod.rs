@@ -1,5 +1,6 @@
 //! Policy: model, file format, validation. Pure: no clock, no terminal, no kernel.
 
+pub mod block;
 pub mod canonical;
 pub mod check;
 pub mod cidr;

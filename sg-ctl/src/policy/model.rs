@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use sg_common::tables::Timeouts;
 pub use sg_common::verdict::Direction;
 
+use super::block::Blocks;
 use super::serial;
 
 /// Name of a group or prefix list: `[a-z0-9][a-z0-9._-]{0,62}`.
@@ -213,6 +214,8 @@ pub struct Policy {
     pub groups: BTreeMap<Name, Group>,
     /// Interfaces by name.
     pub interfaces: BTreeMap<Arc<str>, Interface>,
+    /// What is blocked. No file says it: it belongs to the host, whatever is applied.
+    pub blocks: Blocks,
 }
 
 impl Default for Rule {

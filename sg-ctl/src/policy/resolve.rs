@@ -1,4 +1,4 @@
-//! The rules of one policy (all groups of an interface) with their peers resolved: what the
+//! The rules of one policy (all groups of an interface, and the blocks) with their peers resolved: what the
 //! compiler works on.
 
 use std::collections::BTreeMap;
@@ -20,6 +20,12 @@ pub struct Resolved {
 }
 
 impl Resolved {
+    /// How many of both are rules of groups, not blocks.
+    #[must_use]
+    pub fn of_groups(&self) -> usize {
+        self.ingress.iter().chain(&self.egress).filter(|rule| !rule.block).count()
+    }
+
     /// The rules of a direction.
     #[must_use]
     pub fn of(&self, direction: Direction) -> &[compile::Rule] {
@@ -30,7 +36,7 @@ impl Resolved {
     }
 }
 
-/// Puts the rules of `groups` together. `members` holds the addresses of every group's members,
+/// Puts the rules of `groups` and the blocks together. `members` holds the addresses of every group's members,
 /// `slot` gives the counter slot of a rule. A group or prefix list that does not exist stands for
 /// no address, never for any.
 #[must_use]
@@ -41,6 +47,10 @@ pub fn resolve(
     slot: impl Fn(RuleId) -> u32,
 ) -> Resolved {
     let mut resolved = Resolved::default();
+    for block in policy.blocks.each() {
+        resolved.ingress.push(block.rule(policy, Direction::Ingress, &slot));
+        resolved.egress.push(block.rule(policy, Direction::Egress, &slot));
+    }
     for name in groups {
         let Some(group) = policy.groups.get(name) else { continue };
         for (direction, rule) in directed(group) {
@@ -53,6 +63,7 @@ pub fn resolve(
             of.push(compile::Rule {
                 id,
                 slot: slot(id),
+                block: false,
                 action: rule.action,
                 priority: rule.priority,
                 protocol: rule.protocol,
@@ -164,6 +175,22 @@ mod tests {
         assert!(Arc::ptr_eq(&lists[1], &policy.prefix_lists[&name("list")].entries));
         assert!(Arc::ptr_eq(&lists[2], &members[&name("a")]));
         assert_eq!(lists.len(), 3);
+    }
+
+    #[test]
+    fn blocks_are_in_both_directions_of_every_policy_also_of_one_without_groups() {
+        let mut policy = policy();
+        policy.blocks.entries = nets(&["192.0.2.1/32"]);
+        policy.blocks.lists.insert(name("list"));
+        for groups in [vec![], vec![name("a")]] {
+            let resolved = resolve(&policy, &groups, &BTreeMap::new(), |_| 1);
+            for direction in [Direction::Ingress, Direction::Egress] {
+                let rules = resolved.of(direction);
+                assert_eq!(rules.iter().filter(|rule| rule.block).count(), 2);
+                assert_eq!(rules.len() - 2, groups.len());
+            }
+            assert_eq!(resolved.of_groups(), 2 * groups.len());
+        }
     }
 
     #[test]

@@ -44,8 +44,15 @@ const FILE: &str = "state.db";
 /// `application_id` of the database: "sgct".
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"sgct");
 
-/// Format of the tables and documents: the database's `user_version`.
-const FORMAT: u32 = 1;
+/// Format of the tables and documents: the database's `user_version`. The first change gives it to a
+/// store of an earlier one.
+///
+/// - 1: the first.
+/// - 2: there may be documents of blocks.
+const FORMAT: u32 = 2;
+
+/// The earliest format that is read.
+const EARLIEST: u32 = 1;
 
 /// How long a single access waits for another process' single write.
 const BUSY: Duration = Duration::from_secs(10);
@@ -148,7 +155,7 @@ impl Embedded {
             return Err(StoreError::Foreign { path: self.path.clone() });
         }
         let found = u32::try_from(number("user_version")?).unwrap_or(0);
-        if found != FORMAT {
+        if !(EARLIEST..=FORMAT).contains(&found) {
             let path = self.path.clone();
             return Err(if found > FORMAT {
                 StoreError::Newer { path, found, supported: FORMAT }
@@ -310,6 +317,8 @@ impl Store for Embedded {
                 return Err(StoreError::Conflict { expected: base, actual }.into());
             }
             drop_pending(transaction, base)?;
+            // In the same transaction, so that no earlier version reads what it does not know.
+            transaction.pragma_update(None, "user_version", FORMAT)?;
             let mut digest = recorded_digest(transaction, base)?.unwrap_or_default();
             let mut former = transaction.prepare(
                 "SELECT value FROM documents WHERE key = ?1 AND generation <= ?2

@@ -1,21 +1,27 @@
-//! Measures what users wait for: attaching and applying, one rule more, a large policy, and the
-//! throughput of a TCP stream with and without the filter.
+//! Measures what users wait for: attaching and applying, one rule more, a large policy, the
+//! throughput of a TCP stream with and without the filter, and many blocked addresses.
 //!
-//! `cargo run --release --package sg-tests --bin measure` on a quiet machine, as root. Times are of
+//! `cargo run --release --package sg-tests --bin measure` on a quiet machine, as root; behind `--` a
+//! word selects a part (`processes`, `throughput`, `blocks`). Times are of
 //! whole processes; each figure is the median of its runs, with the smallest and largest.
 
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sg_tests::namespace::Namespace;
 use sg_tests::net::{Net, host, peer};
+use sg_tests::report::number;
+use sg_tests::rng::Rng;
 
 /// Runs of each figure that takes a process.
 const RUNS: usize = 11;
 /// Rules of a policy at most.
 const LIMIT: u32 = 100_000;
+/// Addresses that are blocked at once.
+const BLOCKED: u32 = 1_000_000;
 /// Pairs of throughput measurements.
 const PAIRS: usize = 10;
 /// How long a stream is measured.
@@ -131,7 +137,61 @@ fn throughput() {
     }
 }
 
+/// Blocking so many addresses on a host with one interface, and one more.
+fn blocks() {
+    let file = {
+        let mut rng = Rng::new(1);
+        let mut text = String::new();
+        for _ in 0..BLOCKED {
+            let _ = writeln!(text, "{}", Ipv4Addr::from(rng.draw() as u32));
+        }
+        text
+    };
+    let line = |command: &str, path: &Path| format!("{command} --file {}", path.display());
+    let [mut all, mut more, mut less, mut lists, mut none] = [const { Vec::new() }; 5];
+    let mut images = 0;
+    for _ in 0..RUNS {
+        let net = Net::new();
+        net.sg.apply("[interfaces.nic0]\ngroups = [\"g\"]\n[[groups.g.ingress]]\n").ok();
+        let path = net.sg.file("blocked.txt", &file);
+        let time = |times: &mut Vec<f64>, line: &str| {
+            times.push(1e3 * seconds(|| drop(net.sg.run(line).ok())));
+        };
+        time(&mut all, &line("block", &path));
+        images = number(&net.sg.status(), "image_bytes");
+        time(&mut more, "block 192.0.2.0/31");
+        time(&mut less, "unblock 192.0.2.0/31");
+        time(&mut lists, "block");
+        time(&mut none, &line("unblock", &path));
+    }
+    report(&format!("block --file with {BLOCKED} addresses"), "ms", all);
+    report("one network more", "ms", more);
+    report("one network less", "ms", less);
+    report("the list of what is blocked", "ms", lists);
+    report("unblock --file with the same addresses", "ms", none);
+    let memory = |what, mebibytes: f64| println!("{what:<58} {mebibytes:>9.2} MiB");
+    memory("images of both directions", images as f64 / f64::from(1 << 20));
+    memory("the largest of these commands", largest() / 1024.0);
+}
+
+/// Kibibytes that the largest process of those that ended had at a time.
+fn largest() -> f64 {
+    // SAFETY: all bits zero are a value of the structure, and the call fills it.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+        usage
+    };
+    usage.ru_maxrss as f64
+}
+
 fn main() {
-    processes();
-    throughput();
+    let only = std::env::args().nth(1);
+    for (name, part) in
+        [("processes", processes as fn()), ("throughput", throughput), ("blocks", blocks)]
+    {
+        if only.as_deref().is_none_or(|only| only == name) {
+            part();
+        }
+    }
 }

@@ -294,3 +294,26 @@ fn the_image_depends_on_nothing_but_the_rules() {
     other.reverse();
     assert!(compile(&own, &other).unwrap() == first);
 }
+
+#[test]
+fn a_block_decides_before_every_rule_also_before_denies_of_priority_0() {
+    let block = Rule { block: true, ..rule(Action::Deny, Protocol::All, &[], &["10.0.0.0/8"]) };
+    let own = number(vec![
+        Rule { priority: 0, ..allow(6, &[(22, 22)], &["10.0.0.1/32"]) },
+        Rule { priority: 0, ..deny(6, &[(23, 23)], &["10.0.0.1/32"]) },
+        allow_all(),
+        Rule { priority: 0, ..block },
+    ]);
+    let image = compile(&own, &own).unwrap();
+    check_all(&image, &own, &own);
+    for key in [22, 23, 80] {
+        let found = image.decide("10.0.0.1".parse().unwrap(), Kind::Tcp, key);
+        assert!(found.is_block() && !found.allows() && found.slot() == 4, "{key}: {found:?}");
+        assert_eq!(found.reverse(), Reverse::Closed);
+    }
+    // A deny of priority 0 is none.
+    let own = number(vec![Rule { priority: 0, ..rule(Action::Deny, Protocol::All, &[], &[]) }]);
+    let found = compile(&own, &own).unwrap().decide("10.0.0.1".parse().unwrap(), Kind::Tcp, 1);
+    assert!(found.is_rule() && !found.is_block());
+    assert!(!sg_common::classifier::Decision::IMPLICIT_DENY.is_block());
+}

@@ -25,6 +25,7 @@ fn rule(action: Action, protocol: Protocol, ports: &[(u16, u16)], peers: &[&str]
     Rule {
         id: RuleId(0),
         slot: 0,
+        block: false,
         action,
         priority: 1000,
         protocol,

@@ -65,19 +65,23 @@ fn any_rule() -> impl Strategy<Value = Rule> {
         1 => prop::sample::select(vec![2u8, 47, 51, 59, 136, 255]).prop_map(Protocol::Number),
         2 => Just(Protocol::All),
     ];
-    let priority = prop::sample::select(vec![0u16, 10, 1000, 1000, 1000, 65535]);
+    let priority = prop::sample::select(vec![0u16, 0, 10, 1000, 1000, 1000, 65535]);
     let peers = prop::collection::vec(prop::collection::vec(net(), 0..4), 0..3);
     let action = prop_oneof![2 => Just(Action::Allow), 1 => Just(Action::Deny)];
-    (action, protocol, priority, ports(), icmp(), prop::option::weighted(0.85, peers)).prop_map(
-        |(action, protocol, priority, ports, icmp, peers)| Rule {
-            id: RuleId(0),
-            slot: 0,
-            action,
-            priority,
-            protocol,
-            ports: if matches!(protocol, Protocol::Number(6 | 17 | 132)) { ports } else { vec![] },
-            icmp: icmp.filter(|_| matches!(protocol, Protocol::Number(1 | 58))),
-            peers: peers.map(|lists| lists.into_iter().map(Into::into).collect()),
+    let peers = prop::option::weighted(0.85, peers);
+    let block = prop::bool::weighted(0.1);
+    (action, protocol, priority, ports(), icmp(), peers, block).prop_map(
+        |(action, protocol, priority, ports, icmp, peers, block)| {
+            let peers = peers.map(|lists| lists.into_iter().map(Into::into).collect());
+            let none = Rule { peers, ..rule(action, protocol, &[], &[]) };
+            if block {
+                let (action, protocol) = (Action::Deny, Protocol::All);
+                return Rule { block, action, protocol, priority: 0, ..none };
+            }
+            let ports =
+                if matches!(protocol, Protocol::Number(6 | 17 | 132)) { ports } else { vec![] };
+            let icmp = icmp.filter(|_| matches!(protocol, Protocol::Number(1 | 58)));
+            Rule { priority, ports, icmp, ..none }
         },
     )
 }

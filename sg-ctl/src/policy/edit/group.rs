@@ -107,6 +107,7 @@ pub fn delete_group(policy: &mut Policy, name: &Name) -> Result<Group, EditError
         for referrer in &referrers {
             steps.push(match referrer {
                 Referrer::Rule { id, .. } => format!("sg-ctl rule remove {id}"),
+                Referrer::Block => format!("sg-ctl unblock {name}"),
                 Referrer::Interface(interface) => {
                     format!("sg-ctl update {interface} --remove-group {name}")
                 }

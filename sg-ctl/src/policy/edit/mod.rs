@@ -2,6 +2,8 @@
 //!
 //! Every function either does the whole change or leaves the policy as it was and says why.
 
+mod block;
+mod entries;
 mod group;
 mod interface;
 mod prefix_list;
@@ -13,6 +15,7 @@ use super::check::{self, Finding, Subject};
 use super::model::{Name, Policy};
 use super::text::Malformed;
 
+pub use block::{BlockCount, block, unblock, unblock_all};
 pub use group::{GroupChange, create_group, delete_group, update_group};
 pub use interface::{InterfaceChange, attach, detach, update_interface};
 pub use prefix_list::{

@@ -1,13 +1,11 @@
 //! Prefix lists: create, describe, fill, empty, delete.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use ipnet::IpNet;
 
 use super::super::merge::{Referrer, prefix_list_referrers};
 use super::super::model::{Name, Policy, PrefixList};
 use super::super::text::check_description;
+use super::entries::{self, sorted};
 use super::group::order;
 use super::{EditError, unknown_list};
 
@@ -50,7 +48,7 @@ pub fn describe_prefix_list(
 /// Deletes a prefix list.
 ///
 /// # Errors
-/// An unknown list, or one that rules name: each is a cause.
+/// An unknown list, or one that rules name or that is blocked: each is a cause.
 pub fn delete_prefix_list(policy: &mut Policy, name: &Name) -> Result<(), EditError> {
     if !policy.prefix_lists.contains_key(name) {
         return Err(unknown_list(policy, name));
@@ -60,6 +58,7 @@ pub fn delete_prefix_list(policy: &mut Policy, name: &Name) -> Result<(), EditEr
         let step = |referrer: &Referrer| match referrer {
             Referrer::Rule { id, .. } => format!("sg-ctl rule remove {id}"),
             Referrer::Interface(interface) => format!("sg-ctl detach {interface}"),
+            Referrer::Block => format!("sg-ctl unblock {name}"),
         };
         let steps: Vec<String> = referrers.iter().map(step).collect();
         let message = format!("the prefix list \"{name}\" is in use");
@@ -80,11 +79,7 @@ pub fn add_entries(
     entries: Vec<IpNet>,
 ) -> Result<usize, EditError> {
     let list = list_mut(policy, name)?;
-    let before = list.entries.len();
-    let mut all = list.entries.to_vec();
-    all.extend(entries);
-    list.entries = sorted(all);
-    Ok(list.entries.len() - before)
+    Ok(entries::add(&mut list.entries, entries))
 }
 
 /// Removes entries.
@@ -97,27 +92,12 @@ pub fn remove_entries(
     entries: &[IpNet],
 ) -> Result<usize, EditError> {
     let list = list_mut(policy, name)?;
-    let gone: BTreeSet<IpNet> = entries.iter().copied().collect();
-    let missing: Vec<&IpNet> =
-        gone.iter().filter(|entry| list.entries.binary_search(entry).is_err()).collect();
-    if !missing.is_empty() {
-        let wider =
-            |entry: &IpNet| list.entries.iter().find(|other| other.contains(entry)).copied();
-        let help = match missing.first().and_then(|entry| Some((entry, wider(entry)?))) {
-            Some((entry, wider)) => {
-                format!("the entry {wider} holds {entry}; remove that one, or put it in parts")
-            }
-            None => format!("`sg-ctl prefix-list show {name}` prints its entries"),
-        };
-        let causes: Vec<String> =
-            missing.iter().map(|entry| format!("{entry} is not an entry of it")).collect();
+    entries::remove(&mut list.entries, entries).map_err(|missing| {
         let message = format!("the prefix list \"{name}\" does not have what is to be removed");
-        return Err(EditError::new(message, help).because(causes));
-    }
-    let left: Vec<IpNet> =
-        list.entries.iter().filter(|entry| !gone.contains(entry)).copied().collect();
-    list.entries = left.into();
-    Ok(gone.len())
+        let show = format!("`sg-ctl prefix-list show {name}` prints its entries");
+        let causes = missing.entries.iter().map(|entry| format!("{entry} is not an entry of it"));
+        EditError::new(message, missing.help().unwrap_or(show)).because(causes)
+    })
 }
 
 /// Replaces all entries at once.
@@ -137,12 +117,6 @@ fn list_mut<'p>(policy: &'p mut Policy, name: &Name) -> Result<&'p mut PrefixLis
         .prefix_lists
         .get_mut(name)
         .ok_or_else(|| EditError::new(format!("no prefix list {name}"), "name another"))
-}
-
-fn sorted(mut entries: Vec<IpNet>) -> Arc<[IpNet]> {
-    entries.sort_unstable();
-    entries.dedup();
-    entries.into()
 }
 
 #[cfg(test)]

@@ -154,6 +154,15 @@ pub fn find_rule(policy: &Policy, id: RuleId) -> Result<RulePlace, EditError> {
             }
         }
     }
+    if let Some(block) = policy.blocks.each().find(|block| {
+        [Direction::Ingress, Direction::Egress].iter().any(|way| block.id(*way) == id)
+    }) {
+        let what = block.list().map_or("ADDR", Name::as_str);
+        return Err(EditError::new(
+            format!("{id} is a block, and no rule of a group"),
+            format!("`sg-ctl unblock {what}` ends it"),
+        ));
+    }
     Err(unknown_rule(id))
 }
 

@@ -131,6 +131,24 @@ fn only_the_owner_can_read_and_nobody_else_may_write() {
 }
 
 #[test]
+fn a_store_of_the_first_format_opens_and_the_next_change_renews_it() {
+    let (_directory, mut store) = new_store();
+    step(&mut store, &change([("a", Some("1"))]));
+    let version = |store: &mut Embedded| -> u32 {
+        let connection = store.open().unwrap().unwrap();
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+    };
+    let connection = store.open().unwrap().unwrap();
+    connection.pragma_update(None, "user_version", EARLIEST).unwrap();
+    let mut store = Embedded::new(&store.directory);
+    assert_eq!(text(&store.read().unwrap()), "a=1 ");
+    assert_eq!(version(&mut store), EARLIEST);
+    step(&mut store, &change([("b", Some("2"))]));
+    assert_eq!(version(&mut store), FORMAT);
+    assert_eq!(text(&Embedded::new(&store.directory).read().unwrap()), "a=1 b=2 ");
+}
+
+#[test]
 fn other_files_and_later_formats_are_told_apart() {
     let (_directory, mut store) = new_store();
     step(&mut store, &change([("a", Some("1"))]));
@@ -141,7 +159,7 @@ fn other_files_and_later_formats_are_told_apart() {
 
     let connection = Connection::open(&path).unwrap();
     connection.pragma_update(None, "user_version", FORMAT + 1).unwrap();
-    assert!(matches!(error(), StoreError::Newer { found: 2, supported: 1, .. }));
+    assert!(matches!(error(), StoreError::Newer { found: 3, supported: 2, .. }));
     connection.pragma_update(None, "application_id", 1).unwrap();
     assert!(matches!(error(), StoreError::Foreign { .. }));
     drop(connection);

@@ -23,6 +23,14 @@ pub(super) struct PrefixListDocument {
     pub(super) entries: Vec<String>,
 }
 
+/// What is blocked; the networks lie in the chunks that it names.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct BlocksDocument {
+    pub(super) prefix_lists: Vec<String>,
+    pub(super) entries: Vec<String>,
+}
+
 /// What is remembered of endpoints that are no more.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

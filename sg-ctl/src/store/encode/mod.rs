@@ -8,6 +8,8 @@
 //! | `prefix-lists/NAME/CHUNK` | networks |
 //! | `groups/NAME` | description, members and keys of the chunks, JSON |
 //! | `groups/NAME/CHUNK` | rules |
+//! | `blocks` | names of the blocked prefix lists and keys of the chunks, JSON; absent if nothing is blocked |
+//! | `blocks/CHUNK` | blocked networks |
 //! | `interfaces/NAME` | an interface of the policy, JSON |
 //! | `endpoints` | numbers of endpoints that rest, the last zone, JSON |
 //! | `endpoints/NAME` | an endpoint, JSON |
@@ -28,10 +30,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::bytes::{Malformed, Reader, net, put_count, put_net};
-use self::headers::{EndpointsDocument, GroupDocument, PrefixListDocument};
+use self::headers::{BlocksDocument, EndpointsDocument, GroupDocument, PrefixListDocument};
 use super::Documents;
 use super::pool::Pool;
 use super::state::{Endpoint, ImageKey, State};
+use crate::policy::block::Blocks;
 use crate::policy::model::{Group, Name, PrefixList, RuleId};
 
 /// Numbers on one page of a pool.
@@ -80,6 +83,14 @@ pub(super) fn encode(state: &State) -> Documents {
         };
         put(format!("groups/{}", name.0), to_json(&document));
     }
+    if !policy.blocks.is_empty() {
+        let Blocks { entries, lists } = &policy.blocks;
+        let entries = chunks::divide(entries, chunks::NETS, put_net, |chunk, value| {
+            put(format!("blocks/{chunk}"), value);
+        });
+        let prefix_lists = lists.iter().map(|name| name.0.to_string()).collect();
+        put("blocks".into(), to_json(&BlocksDocument { prefix_lists, entries }));
+    }
     for (name, interface) in &policy.interfaces {
         put(format!("interfaces/{name}"), to_json(interface));
     }
@@ -126,8 +137,14 @@ pub(super) fn decode(documents: &Documents) -> Result<State, BadDocument> {
             ("groups", Some(group_name), None) => {
                 state.policy.groups.insert(name(group_name), group(documents, key, value)?);
             }
+            ("blocks", None, None) => {
+                let BlocksDocument { prefix_lists, entries } = from_json(key, value)?;
+                let entries = from_chunks(documents, key, &entries, net)?.into();
+                let lists = prefix_lists.iter().map(|list| name(list)).collect();
+                state.policy.blocks = Blocks { entries, lists };
+            }
             // Chunks are read with the document that names them.
-            ("prefix-lists" | "groups", Some(_), Some(_)) => {}
+            ("prefix-lists" | "groups", Some(_), Some(_)) | ("blocks", Some(_), None) => {}
             ("interfaces", Some(interface), None) => {
                 state.policy.interfaces.insert(interface.into(), from_json(key, value)?);
             }

@@ -1,6 +1,6 @@
 //! A state survives its documents, one change touches few of them, and no bytes make it panic.
 
-use proptest::collection::{btree_map, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 
@@ -93,12 +93,16 @@ fn policy() -> impl Strategy<Value = Policy> {
         btree_map(name(), list, 0..3),
         btree_map(name(), group(), 0..4),
         btree_map(interface_name, interface(), 0..4),
+        (vec(net(), 0..20), btree_set(name(), 0..3)),
     )
-        .prop_map(|(conntrack_max, icmp, ether_types, prefix_lists, groups, interfaces)| {
-            let mut options = Options { conntrack_max, ether_types, ..Options::default() };
-            options.timeouts.icmp = icmp;
-            Policy { options, prefix_lists, groups, interfaces }
-        })
+        .prop_map(
+            |(conntrack_max, icmp, ether_types, prefix_lists, groups, interfaces, blocks)| {
+                let mut options = Options { conntrack_max, ether_types, ..Options::default() };
+                options.timeouts.icmp = icmp;
+                let blocks = Blocks { entries: blocks.0.into(), lists: blocks.1 };
+                Policy { options, prefix_lists, groups, interfaces, blocks }
+            },
+        )
 }
 
 /// A state in which everything has been given places twice, so that some of them rest.
@@ -203,6 +207,21 @@ fn one_entry_of_many_is_a_small_write() {
     };
     let bytes = written(&list(u32::MAX), &list(100_000));
     assert!(bytes < 200_000, "{bytes} bytes");
+}
+
+#[test]
+fn one_address_among_many_blocked_is_a_small_write() {
+    let blocked = |skip: u32| {
+        let nets = (0..200_000_u32).filter(|n| *n != skip);
+        let nets = nets.map(|n| IpNet::from(std::net::IpAddr::from((n << 8).to_be_bytes())));
+        let mut state = State::default();
+        state.policy.blocks.entries = nets.collect();
+        state
+    };
+    let bytes = written(&blocked(u32::MAX), &blocked(100_000));
+    assert!(bytes < 200_000, "{bytes} bytes");
+    // Without blocks there is no document of them, so that an earlier version reads the store.
+    assert!(encode(&State::default()).keys().all(|key| !key.starts_with("blocks")));
 }
 
 #[test]
