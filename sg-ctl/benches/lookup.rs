@@ -6,9 +6,9 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use sg_common::verdict::Direction;
 use sg_ctl::bench::generate::{Family, Style, generate, resolved};
 use sg_ctl::bench::trace::{Mix, draw};
-use sg_common::verdict::Direction;
 use sg_ctl::compile::compile;
 
 const SEED: u64 = 1;

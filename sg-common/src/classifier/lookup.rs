@@ -5,8 +5,7 @@
 
 use super::layout::{
     ADDRESS_BITS, AT_V4, AT_V6, LINE_ENDS, MAX_WALK, Narrow, Reference, SECTION, TREE_CHILDREN,
-    TREE_ENDS,
-    section_log, section_offset,
+    TREE_ENDS, section_log, section_offset,
 };
 use super::{Decision, Image, Kind};
 

@@ -193,6 +193,7 @@ mod tests {
             protocol: Protocol::Number(6),
             ports: vec![PortRange { first, last }],
             icmp: None,
+            block: false,
             peers: Some(vec![Arc::from([net.parse().unwrap()])]),
         }
     }
