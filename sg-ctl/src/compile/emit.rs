@@ -142,7 +142,7 @@ impl Writer<'_> {
             _ if last < layout::LINE_ENDS as usize => {}
             _ => {
                 let wide = inside.iter().enumerate().map(|(place, (end, target))| {
-                    (if place == last { u64::MAX } else { u64::from(*end) }, target.clone())
+                    (if place == last { u64::MAX } else { u64::from(*end) }, *target)
                 });
                 return self.list(&wide.collect::<Vec<_>>());
             }
