@@ -47,7 +47,7 @@ fn roots_of_every_size() {
         for root in [0, 64, 1 << 14, NO_ROOTS] {
             let tuning = Tuning { root, ..Tuning::default() };
             let count = count.min(16_000);
-            let wide = two_rules(count, |n| v4(n * 4 << 12, 19));
+            let wide = two_rules(count, |n| v4((n * 4) << 12, 19));
             let image = compile_with(&wide, &[], tuning).unwrap();
             check_steps(&image, count, |step| IpAddr::V4((step << 12 | 7).into()));
             let wide = two_rules(count, |n| v6(u128::from(n * 4) << 108, 19));
