@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::canonical;
+use super::canonical::{self, Parts};
+use super::check::rules;
 use super::model::{Direction, Group, Name, Policy, Rule, RuleId};
 use crate::compile;
 
@@ -30,6 +31,34 @@ impl Resolved {
     }
 }
 
+/// The ids of all rules of a policy. They are dear, so a command makes them once.
+#[derive(Clone, Debug, Default)]
+pub struct RuleIds {
+    /// For each group those of its ingress rules, then those of its egress rules, in the order of
+    /// the rules.
+    of_group: BTreeMap<Name, Vec<RuleId>>,
+}
+
+impl RuleIds {
+    /// The ids of the rules of a policy.
+    #[must_use]
+    pub fn of(policy: &Policy) -> Self {
+        Self::of_groups(policy.groups.iter())
+    }
+
+    fn of_groups<'p>(groups: impl Iterator<Item = (&'p Name, &'p Group)>) -> Self {
+        let ids = |name, group| -> Vec<RuleId> {
+            rules(group).map(|(direction, _, rule)| RuleId::of(name, direction, rule)).collect()
+        };
+        Self { of_group: groups.map(|(name, group)| (name.clone(), ids(name, group))).collect() }
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = RuleId> {
+        self.of_group.values().flatten().copied()
+    }
+}
+
 /// Puts the rules of `groups` together. `members` holds the addresses of every group's members,
 /// `slot` gives the counter slot of a rule. A group or prefix list that does not exist stands for
 /// no address, never for any.
@@ -40,51 +69,61 @@ pub fn resolve(
     members: &BTreeMap<Name, Arc<[IpNet]>>,
     slot: impl Fn(RuleId) -> u32,
 ) -> Resolved {
-    let mut resolved = Resolved::default();
+    let known = groups.iter().filter_map(|name| policy.groups.get_key_value(name));
+    resolve_known(policy, &RuleIds::of_groups(known), groups, members, slot)
+}
+
+/// [`resolve`] with the ids of the policy's rules, which it then does not have to make.
+#[must_use]
+pub fn resolve_known(
+    policy: &Policy,
+    ids: &RuleIds,
+    groups: &[Name],
+    members: &BTreeMap<Name, Arc<[IpNet]>>,
+    slot: impl Fn(RuleId) -> u32,
+) -> Resolved {
+    // In an order of their own, so that what is made of them does not depend on how they were
+    // entered.
+    let mut sorted: [Vec<(RuleId, &Rule)>; 2] = Default::default();
     for name in groups {
-        let Some(group) = policy.groups.get(name) else { continue };
-        for (direction, rule) in directed(group) {
-            let rule = canonical::rule(rule);
-            let id = RuleId::of_canonical(name, direction, &rule);
-            let of = match direction {
-                Direction::Ingress => &mut resolved.ingress,
-                Direction::Egress => &mut resolved.egress,
-            };
-            of.push(compile::Rule {
+        let (Some(group), Some(ids)) = (policy.groups.get(name), ids.of_group.get(name)) else {
+            continue;
+        };
+        for ((direction, _, rule), id) in rules(group).zip(ids) {
+            sorted[usize::from(direction == Direction::Egress)].push((*id, rule));
+        }
+    }
+    let [ingress, egress] = sorted.map(|mut rules| {
+        rules.sort_unstable_by_key(|(id, _)| *id);
+        let resolved = |(id, rule): (RuleId, &Rule)| {
+            let parts = canonical::parts(rule);
+            compile::Rule {
                 id,
                 slot: slot(id),
                 action: rule.action,
                 priority: rule.priority,
                 protocol: rule.protocol,
                 icmp: rule.icmp_type.map(|kind| (kind, rule.icmp_code)),
-                peers: peers(policy, members, &rule),
-                ports: rule.ports,
-            });
-        }
-    }
-    // In an order of their own, so that what is made of them does not depend on how they were
-    // entered.
-    resolved.ingress.sort_unstable_by_key(|rule| rule.id);
-    resolved.egress.sort_unstable_by_key(|rule| rule.id);
-    resolved
-}
-
-fn directed(group: &Group) -> impl Iterator<Item = (Direction, &Rule)> {
-    let ingress = group.ingress.iter().map(|rule| (Direction::Ingress, rule));
-    ingress.chain(group.egress.iter().map(|rule| (Direction::Egress, rule)))
+                peers: peers(policy, members, &parts),
+                ports: parts.ports.into_owned(),
+            }
+        };
+        rules.into_iter().map(resolved).collect()
+    });
+    Resolved { ingress, egress }
 }
 
 fn peers(
     policy: &Policy,
     members: &BTreeMap<Name, Arc<[IpNet]>>,
-    rule: &Rule,
+    rule: &Parts<'_>,
 ) -> Option<Vec<Arc<[IpNet]>>> {
     if rule.cidrs.is_empty() && rule.prefix_lists.is_empty() && rule.groups.is_empty() {
         return None;
     }
     let mut peers = Vec::new();
     if !rule.cidrs.is_empty() {
-        peers.push(Arc::from(rule.cidrs.as_slice()));
+        peers.push(Arc::from(&*rule.cidrs));
     }
     let lists = rule.prefix_lists.iter().filter_map(|name| policy.prefix_lists.get(name));
     peers.extend(lists.map(|list| Arc::clone(&list.entries)));
