@@ -91,8 +91,8 @@ fn order(rule: &Rule, selector: Selector) -> u64 {
     u64::from(rank(rule)) << 19 | all << 18 | icmp << 16 | u64::from(width)
 }
 
-/// Bits of a place in the order of ids.
-const ID_BITS: u32 = 28;
+/// Bits of a precedence for a rule's id, which has 68, below the 36 of [`order`].
+const ID_BITS: u32 = 92;
 
 /// One port range of one rule.
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +103,7 @@ pub(super) struct Element {
     families: u8,
     /// Among elements at prefixes of the same length the least decides. Ranges of one rule, which say
     /// the same, may have the same.
-    pub(super) precedence: u64,
+    pub(super) precedence: u128,
     /// The decision: see [`sg_common::classifier::Decision`].
     pub(super) decision: u64,
 }
@@ -125,26 +125,13 @@ pub(super) struct Elements {
 impl Elements {
     /// Elements of these rules.
     pub(super) fn new(rules: &[Rule]) -> Self {
-        // Places of the rules in the order of their ids, which is how they usually come.
-        let by_id = |rule: &Rule| (rule.id, rule.slot);
-        let mut ranks: Vec<u32> = Vec::new();
-        if !rules.is_sorted_by_key(by_id) {
-            let mut sorted: Vec<u32> = (0..rules.len() as u32).collect();
-            sorted.sort_unstable_by_key(|rule| by_id(&rules[*rule as usize]));
-            ranks = vec![0; rules.len()];
-            for (rank, rule) in sorted.into_iter().enumerate() {
-                ranks[rule as usize] = rank as u32;
-            }
-        }
         let mut all = Vec::with_capacity(rules.len());
         let mut ends = Vec::with_capacity(rules.len());
-        for (index, rule) in rules.iter().enumerate() {
+        for rule in rules {
             let decision = decision(rule);
-            let rank = ranks.get(index).copied().unwrap_or(index as u32);
-            // Memory ends long before there are so many rules.
-            let rank = u64::from(rank.min((1 << ID_BITS) - 1));
+            let id = rule.id.0 & ((1 << ID_BITS) - 1);
             selectors(rule, |selector, families| {
-                let precedence = order(rule, selector) << ID_BITS | rank;
+                let precedence = u128::from(order(rule, selector)) << ID_BITS | id;
                 all.push(Element { selector, families, precedence, decision });
             });
             ends.push(all.len() as u32);

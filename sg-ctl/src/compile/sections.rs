@@ -68,7 +68,7 @@ pub(super) struct Piece {
 pub(super) struct Keys {
     first: u16,
     last: u16,
-    precedence: u64,
+    precedence: u128,
     decision: u64,
 }
 
@@ -117,7 +117,7 @@ pub(super) struct Sections {
     merged: Map<(Id, Id), Id>,
     scratch: Vec<Piece>,
     /// Precedence, last key and decision of what is open: see [`Self::sweep`].
-    open: BinaryHeap<Reverse<(u64, u16, u64)>>,
+    open: BinaryHeap<Reverse<(u128, u16, u64)>>,
 }
 
 impl Sections {

@@ -50,8 +50,7 @@ pub(super) fn group_set(interface: &Interface) -> Vec<Name> {
 
 /// [`resolve_for`] for who knows the ids of the state's rules.
 fn resolve_all(state: &State, ids: &RuleIds, groups: &[Name]) -> Resolved {
-    let slot = |id: RuleId| state.slots.get(&id).unwrap_or(0);
-    resolve_known(&state.policy, ids, groups, &state.members, slot)
+    resolve_known(&state.policy, ids, groups, &state.members, state.slots.iter())
 }
 
 /// The rules of an interface's policy, with the counter slots of a state.
@@ -138,7 +137,7 @@ pub(super) fn place(
     let mut next = wanted;
     let ids = RuleIds::of(&next.policy);
     let slots = next
-        .assign_slots(ids.iter(), generation)
+        .assign_slots(ids.sorted(), generation)
         .map_err(|full| limit("rules on this host, with a counter each", full, "all groups"))?;
     let sides: Vec<(Arc<str>, Side)> =
         next.policy.interfaces.iter().map(|(name, i)| (Arc::clone(name), i.side)).collect();

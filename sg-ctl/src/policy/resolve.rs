@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::canonical::{self, Parts};
 use super::check::rules;
-use super::model::{Direction, Group, Name, Policy, Rule, RuleId};
+use super::model::{Direction, Group, Name, Policy, RuleId};
 use crate::compile;
 
 /// The two halves of one policy.
@@ -34,9 +34,12 @@ impl Resolved {
 /// The ids of all rules of a policy. They are dear, so a command makes them once.
 #[derive(Clone, Debug, Default)]
 pub struct RuleIds {
-    /// For each group those of its ingress rules, then those of its egress rules, in the order of
-    /// the rules.
-    of_group: BTreeMap<Name, Vec<RuleId>>,
+    /// Ids of the rules as they stand: group by group, ingress first.
+    ids: Vec<RuleId>,
+    /// For each group the place of its first rule.
+    first: BTreeMap<Name, usize>,
+    /// Places by id.
+    sorted: Vec<u32>,
 }
 
 impl RuleIds {
@@ -47,15 +50,35 @@ impl RuleIds {
     }
 
     fn of_groups<'p>(groups: impl Iterator<Item = (&'p Name, &'p Group)>) -> Self {
-        let ids = |name, group| -> Vec<RuleId> {
-            rules(group).map(|(direction, _, rule)| RuleId::of(name, direction, rule)).collect()
-        };
-        Self { of_group: groups.map(|(name, group)| (name.clone(), ids(name, group))).collect() }
+        let mut all = Self::default();
+        for (name, group) in groups {
+            all.first.insert(name.clone(), all.ids.len());
+            let of_rule = |(direction, _, rule)| RuleId::of(name, direction, rule);
+            all.ids.extend(rules(group).map(of_rule));
+        }
+        let mut sorted: Vec<(RuleId, u32)> = all.ids.iter().copied().zip(0..).collect();
+        sorted.sort_unstable();
+        all.sorted = sorted.into_iter().map(|(_, place)| place).collect();
+        all
     }
 
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = RuleId> {
-        self.of_group.values().flatten().copied()
+    /// All of them, ascending.
+    pub fn sorted(&self) -> impl Iterator<Item = RuleId> {
+        self.sorted.iter().map(|place| self.ids[*place as usize])
+    }
+
+    /// The counter slot of each rule, by its place; 0 where `slots`, which ascend by id, have none.
+    fn slots<'s>(&self, slots: impl Iterator<Item = (&'s RuleId, u32)>) -> Vec<u32> {
+        let mut of_rule = vec![0; self.ids.len()];
+        let mut slots = slots.peekable();
+        for place in &self.sorted {
+            let id = self.ids[*place as usize];
+            while slots.next_if(|(other, _)| **other < id).is_some() {}
+            if let Some((_, slot)) = slots.peek().filter(|(other, _)| **other == id) {
+                of_rule[*place as usize] = *slot;
+            }
+        }
+        of_rule
     }
 }
 
@@ -70,47 +93,59 @@ pub fn resolve(
     slot: impl Fn(RuleId) -> u32,
 ) -> Resolved {
     let known = groups.iter().filter_map(|name| policy.groups.get_key_value(name));
-    resolve_known(policy, &RuleIds::of_groups(known), groups, members, slot)
+    let ids = RuleIds::of_groups(known);
+    let slots: Vec<u32> = ids.ids.iter().map(|id| slot(*id)).collect();
+    put_together(policy, &ids, groups, members, &slots)
 }
 
-/// [`resolve`] with the ids of the policy's rules, which it then does not have to make.
+/// [`resolve`] with the ids of the policy's rules, which it then does not have to make, and with
+/// counter slots that ascend by id.
 #[must_use]
-pub fn resolve_known(
+pub fn resolve_known<'s>(
     policy: &Policy,
     ids: &RuleIds,
     groups: &[Name],
     members: &BTreeMap<Name, Arc<[IpNet]>>,
-    slot: impl Fn(RuleId) -> u32,
+    slots: impl Iterator<Item = (&'s RuleId, u32)>,
 ) -> Resolved {
-    // In an order of their own, so that what is made of them does not depend on how they were
-    // entered.
-    let mut sorted: [Vec<(RuleId, &Rule)>; 2] = Default::default();
+    put_together(policy, ids, groups, members, &ids.slots(slots))
+}
+
+/// The rules in the order in which they stand: walking through them in another one would take
+/// longer than everything else here.
+fn put_together(
+    policy: &Policy,
+    ids: &RuleIds,
+    groups: &[Name],
+    members: &BTreeMap<Name, Arc<[IpNet]>>,
+    slots: &[u32],
+) -> Resolved {
+    let mut resolved = Resolved::default();
     for name in groups {
-        let (Some(group), Some(ids)) = (policy.groups.get(name), ids.of_group.get(name)) else {
+        let (Some(group), Some(first)) = (policy.groups.get(name), ids.first.get(name)) else {
             continue;
         };
-        for ((direction, _, rule), id) in rules(group).zip(ids) {
-            sorted[usize::from(direction == Direction::Egress)].push((*id, rule));
-        }
-    }
-    let [ingress, egress] = sorted.map(|mut rules| {
-        rules.sort_unstable_by_key(|(id, _)| *id);
-        let resolved = |(id, rule): (RuleId, &Rule)| {
+        resolved.ingress.reserve(group.ingress.len());
+        resolved.egress.reserve(group.egress.len());
+        for ((direction, _, rule), place) in rules(group).zip(*first..) {
             let parts = canonical::parts(rule);
-            compile::Rule {
-                id,
-                slot: slot(id),
+            let of = match direction {
+                Direction::Ingress => &mut resolved.ingress,
+                Direction::Egress => &mut resolved.egress,
+            };
+            of.push(compile::Rule {
+                id: ids.ids[place],
+                slot: slots[place],
                 action: rule.action,
                 priority: rule.priority,
                 protocol: rule.protocol,
                 icmp: rule.icmp_type.map(|kind| (kind, rule.icmp_code)),
                 peers: peers(policy, members, &parts),
                 ports: parts.ports.into_owned(),
-            }
-        };
-        rules.into_iter().map(resolved).collect()
-    });
-    Resolved { ingress, egress }
+            });
+        }
+    }
+    resolved
 }
 
 fn peers(
@@ -133,7 +168,7 @@ fn peers(
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::{Action, PrefixList, Protocol};
+    use super::super::model::{Action, PrefixList, Protocol, Rule};
     use super::*;
 
     fn name(text: &str) -> Name {
