@@ -73,7 +73,8 @@ fn image_keys(resolved: &Resolved) -> [ImageKey; 2] {
     )
 }
 
-/// Digest of everything about rules that their image depends on.
+/// Digest of everything about rules that their image depends on. In another order they have another
+/// digest, though their image is the same: at worst it is compiled and loaded once more.
 fn rules_digest(rules: &[Rule]) -> blake3::Hash {
     /// The hash is quick only on long inputs.
     const BUFFER: usize = 1 << 16;
