@@ -80,7 +80,7 @@ pub(super) fn rank(rule: &Rule) -> u32 {
 }
 
 /// Order of elements that match at prefixes of the same length (spec §2.3) as far as it is not the
-/// rules' ids: the least decides. 36 bits.
+/// rules' ids: the least decides. 37 bits.
 fn order(rule: &Rule, selector: Selector) -> u64 {
     let icmp = match rule.icmp {
         Some((_, Some(_))) => 0u64,
@@ -95,8 +95,10 @@ fn order(rule: &Rule, selector: Selector) -> u64 {
     u64::from(rank(rule)) << 19 | all << 18 | icmp << 16 | u64::from(width)
 }
 
-/// Bits of a precedence for a rule's id, which has 68, below the 36 of [`order`].
-const ID_BITS: u32 = 92;
+/// Bits of a precedence for a rule's id, which has 68, below the 37 of [`order`].
+const ID_BITS: u32 = 88;
+
+const _: () = assert!(ID_BITS + 37 <= u128::BITS);
 
 /// One port range of one rule.
 #[derive(Clone, Copy, Debug)]
