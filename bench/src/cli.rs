@@ -16,7 +16,6 @@ use crate::peers::{self, Peer, floors, sg};
 use crate::plot::{self, Curve};
 use crate::report::{self, Line, Report};
 use crate::ruleset::Ruleset;
-use crate::sender::Sender;
 use crate::stats::Spread;
 use crate::styles::Style;
 
@@ -102,14 +101,15 @@ fn run(arguments: Vec<OsString>) -> Result<()> {
         (asked, _) => asked.to_vec(),
     };
     let effort = Effort {
-        rounds: if args.quick { 5 } else { 21 },
-        milliseconds: if args.quick { 100 } else { 250 },
+        loads: if args.quick { 1 } else { 3 },
+        rounds: if args.quick { 5 } else { 7 },
+        milliseconds: if args.quick { 100 } else { 200 },
         wall: machine::softirqs_apart(),
     };
     let mut report = Report {
         machine: machine::look(),
         command: args.command.clone().unwrap_or(shown),
-        rounds: effort.rounds,
+        rounds: effort.loads * effort.rounds,
         results: Vec::new(),
     };
     let _statistics = enable_stats(Stats::RunTime).context("the kernel counts no run times")?;
@@ -117,11 +117,7 @@ fn run(arguments: Vec<OsString>) -> Result<()> {
         for size in &sizes {
             let title = format!("{style}, {size} rules");
             let set = Ruleset::new(*style, *size);
-            // Lanes end with the sender; each ruleset has its own.
-            let mut sender = Sender::new()?;
-            let measured =
-                measure(&mut sender, &peers, &set, effort, &mut |what| progress(&title, what))?;
-            drop(sender);
+            let measured = measure(&peers, &set, effort, &mut |what| progress(&title, what))?;
             progress("", "");
             let lines = report::lines(*style, *size, &measured);
             println!("{title}\n{}\n", report::table(&lines.iter().collect::<Vec<_>>()));

@@ -11,12 +11,15 @@ use crate::lane::{Lane, Way};
 use crate::peers::{Keep, Loaded, Peer, Reading};
 use crate::ruleset::Ruleset;
 use crate::sender::Sender;
-use crate::trace;
+use crate::trace::{self, Packet};
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
-    /// Rounds that count.
+    /// Times that everything is loaded anew. Where the kernel happens to put a program is worth some
+    /// nanoseconds, and is chosen again each time.
+    pub loads: usize,
+    /// Rounds that count after each of them.
     pub rounds: usize,
     /// Milliseconds that a filter has in a round at most, as far as that leaves [`FEWEST`] packets.
     pub milliseconds: u32,
@@ -46,12 +49,20 @@ pub struct Measured {
 /// Nanoseconds for each packet, round by round.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rounds {
-    /// Packets in each round.
-    pub packets: u32,
+    /// Packets of all rounds.
+    pub packets: u64,
     /// Of the XDP program on the device.
     pub program: Vec<f64>,
     /// Of the whole run.
     pub run: Vec<f64>,
+}
+
+impl Rounds {
+    fn add(&mut self, more: Self) {
+        self.packets += more.packets;
+        self.program.extend(more.program);
+        self.run.extend(more.run);
+    }
 }
 
 /// A filter in place.
@@ -70,13 +81,47 @@ struct Placed<'p> {
 /// # Errors
 /// Where something fails that should not, or a filter passes the wrong packets.
 pub fn measure(
-    sender: &mut Sender,
     peers: &[Box<dyn Peer>],
     set: &Ruleset,
     effort: Effort,
     say: &mut dyn FnMut(&str),
 ) -> Result<Vec<Measured>> {
-    let sample = trace::sample(set);
+    let packets = Packets { sample: trace::sample(set), timed: trace::timed(set) };
+    let mut all: Vec<Measured> = Vec::new();
+    for load in 0..effort.loads {
+        let mut say = |what: &str| say(&format!("load {} of {}, {what}", load + 1, effort.loads));
+        let found = loaded(peers, set, &packets, effort, &mut say)?;
+        if all.is_empty() {
+            all = found;
+            continue;
+        }
+        for (all, found) in all.iter_mut().zip(found) {
+            match (&mut all.result, found.result) {
+                (Ok(rounds), Ok(more)) => rounds.add(more),
+                (result, Err(reason)) => *result = Err(reason),
+                (Err(_), Ok(_)) => {}
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// The packets of a ruleset.
+struct Packets {
+    sample: [Vec<Packet>; 2],
+    timed: Vec<Packet>,
+}
+
+/// Loads filters once, and lets them take turns.
+fn loaded(
+    peers: &[Box<dyn Peer>],
+    set: &Ruleset,
+    packets: &Packets,
+    effort: Effort,
+    say: &mut dyn FnMut(&str),
+) -> Result<Vec<Measured>> {
+    // Lanes end in its namespace, so it is dropped last.
+    let sender = &mut Sender::new()?;
     let mut placed: Vec<Placed<'_>> = Vec::new();
     let mut results = Vec::new();
     for peer in peers {
@@ -88,7 +133,7 @@ pub fn measure(
         let unfit = match loaded {
             Loaded::No(reason) => Some(reason),
             Loaded::Yes(keep) => {
-                guard::check(sender, &**peer, &lane, set, &sample)?;
+                guard::check(sender, &**peer, &lane, set, &packets.sample)?;
                 let program = kernel::program(lane.xdp()?)?;
                 let rounds = Rounds::default();
                 placed.push(Placed { peer: &**peer, _keep: keep, lane, program, count: 0, rounds });
@@ -102,13 +147,11 @@ pub fn measure(
             result: unfit.map_or(Ok(Rounds::default()), Err),
         });
     }
-    let packets = trace::timed(set);
-    sender.fill(&packets)?;
+    sender.fill(&packets.timed)?;
     for each in &mut placed {
         let (_, run) = turn(sender, each, FEWEST, effort)?;
         let fitting = f64::from(effort.milliseconds) * 1e6 / run.max(1.0);
         each.count = (fitting as u32).clamp(FEWEST, TRACE_HEADERS);
-        each.rounds.packets = each.count;
     }
     // The first round only warms up.
     for round in 0..=effort.rounds {
@@ -116,6 +159,7 @@ pub fn measure(
         for each in &mut placed {
             let (program, run) = turn(sender, each, each.count, effort)?;
             if round > 0 {
+                each.rounds.packets += u64::from(each.count);
                 each.rounds.program.push(program);
                 each.rounds.run.push(run);
             }

@@ -40,8 +40,8 @@ pub struct Line {
     /// Why it was not measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skipped: Option<String>,
-    /// Packets in each round.
-    pub packets: u32,
+    /// Packets of all rounds.
+    pub packets: u64,
     /// Nanoseconds a packet over its floor: of programs over parse-and-drop, of runs over the same
     /// run without rules.
     pub cost: Option<Spread>,

@@ -35,12 +35,16 @@ pub struct Packet {
 }
 
 impl Packet {
-    /// The packet of a probe; `None` if it is no TCP or UDP over IPv4.
+    /// The packet of a probe; `None` if it is no TCP or UDP over IPv4, or from no possible sender.
     fn of(probe: &Probe) -> Option<Self> {
         let (IpAddr::V4(source), IpAddr::V4(destination)) = (probe.source, probe.destination)
         else {
             return None;
         };
+        // Nobody's packets come from there: they are dropped before any rule is asked.
+        if source.is_loopback() || source.octets()[0] == 0 || source.octets()[0] >= 224 {
+            return None;
+        }
         let (from, to) = (probe.source_port, probe.destination_port);
         let payload = match probe.protocol {
             6 => frame::tcp(from, to, probe.tcp_flags),
@@ -93,10 +97,6 @@ pub fn sample(set: &Ruleset) -> [Vec<Packet>; 2] {
             // For a while after an attachment sg lets open connections be; these open one.
             let probe = Probe { tcp_flags: tcp::SYN, ..probe };
             let Some(packet) = Packet::of(&probe) else { continue };
-            // Zero and multicast sources are dropped before any rule is asked.
-            if packet.source.octets()[0] == 0 || packet.source.octets()[0] >= 224 {
-                continue;
-            }
             let place = if found[0].len() < SAMPLE || found[1].len() < SAMPLE {
                 usize::from(!packet.allowed(set))
             } else {

@@ -13,7 +13,9 @@ use crate::peers::sg;
 use crate::ruleset::Ruleset;
 use crate::sender::{OBJECT, Sender, attach, loader, xdp};
 
-/// Name of the program that does nothing: the floor of whole runs over XDP.
+/// The program that does nothing.
+pub const EMPTY_PROGRAM: &str = "peer_empty";
+/// Its name in tables: the floor of whole runs over XDP.
 pub const EMPTY: &str = "empty";
 /// Name of parse-and-drop: the floor of programs.
 pub const PARSE: &str = "parse";
@@ -29,10 +31,10 @@ pub(super) fn all() -> Vec<Box<dyn Peer>> {
     };
     let way = |name, about, way| {
         let judges = Judges::Nothing;
-        Box::new(Program { name, about, program: "peer_empty", judges, way }) as Box<dyn Peer>
+        Box::new(Program { name, about, program: EMPTY_PROGRAM, judges, way }) as Box<dyn Peer>
     };
     vec![
-        program(EMPTY, "returns XDP_PASS", "peer_empty", Judges::Nothing),
+        program(EMPTY, "returns XDP_PASS", EMPTY_PROGRAM, Judges::Nothing),
         program(PARSE, "sg's parser, then XDP_DROP", "peer_parse", Judges::DropsAll),
         program("parse-pass", "sg's parser, then XDP_PASS", "peer_parse_pass", Judges::Nothing),
         Box::new(Memory),

@@ -1,12 +1,18 @@
 //! The filters that are compared, one file each.
 
+mod bpfilter;
 pub mod floors;
+mod iptables;
+mod nftables;
 pub mod sg;
+mod trie;
+mod xdp_filter;
 
 use std::any::Any;
 
 use anyhow::Result;
 
+use crate::command::PATIENCE;
 use crate::lane::{Lane, Way};
 use crate::ruleset::Ruleset;
 use crate::sender::Sender;
@@ -82,5 +88,22 @@ pub trait Peer {
 pub fn all() -> Vec<Box<dyn Peer>> {
     let mut all: Vec<Box<dyn Peer>> = floors::all();
     all.push(Box::new(sg::Sg));
+    all.push(Box::new(trie::Trie));
+    all.extend(nftables::all());
+    all.push(Box::new(iptables::Linear));
+    all.push(Box::new(iptables::Ipset));
+    all.push(Box::new(xdp_filter::XdpFilter));
+    all.push(Box::new(bpfilter::Bpfilter));
     all
+}
+
+/// Rules that are loaded one after the other, at most: a packet takes some 30 ns for each of them.
+const LINEAR: usize = 1000;
+
+fn too_many(rules: usize) -> String {
+    format!("too slow to run: {rules} rules one after the other (bound: {LINEAR} rules)")
+}
+
+fn too_slow() -> String {
+    format!("too slow to load: more than {} s", PATIENCE.as_secs())
 }
