@@ -55,9 +55,12 @@ impl Peer for XdpFilter {
         let folder = Path::new("/sys/fs/bpf").join(format!("sg-test-{}", lane.namespace.name()));
         std::fs::create_dir_all(&folder)?;
         let pins = Pins(folder);
+        // It pins its tables right below /sys/fs/bpf, where this host may have some of its own.
+        const PRIVATELY: &str = "mount --bind \"$0\" /sys/fs/bpf && exec xdp-filter \"$@\"";
         let run = |arguments: &[&str]| -> Result<()> {
-            let mut command: Command = lane.namespace.command("xdp-filter");
-            let output = command.env("LIBXDP_BPFFS", &pins.0).args(arguments).output()?;
+            let mut command: Command = lane.namespace.command("unshare");
+            command.args(["--mount", "sh", "-c", PRIVATELY]).arg(&pins.0).args(arguments);
+            let output = command.output()?;
             if !output.status.success() {
                 let text = String::from_utf8_lossy(&output.stderr);
                 bail!("xdp-filter {}: {}", arguments.join(" "), text.trim());
