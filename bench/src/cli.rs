@@ -89,6 +89,9 @@ fn run(arguments: Vec<OsString>) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("measuring takes root: it makes network namespaces and loads programs");
     }
+    if std::env::var_os("SG_CTL").is_none() {
+        bail!("SG_CTL has to name the program sg-ctl; `cargo xtask bench` sees to all that");
+    }
     let peers = chosen(&args)?;
     let styles = match (&args.style[..], args.quick) {
         ([], true) => vec![Style::Random],
@@ -120,7 +123,8 @@ fn run(arguments: Vec<OsString>) -> Result<()> {
             let measured = measure(&peers, &set, effort, &mut |what| progress(&title, what))?;
             progress("", "");
             let lines = report::lines(*style, *size, &measured);
-            println!("{title}\n{}\n", report::table(&lines.iter().collect::<Vec<_>>()));
+            let shown: Vec<&Line> = lines.iter().collect();
+            println!("{title}\n{}\n{}", report::table(&shown), report::absent(&shown));
             report.results.extend(lines);
         }
     }

@@ -31,7 +31,7 @@ pub struct Effort {
 const FEWEST: u32 = 2048;
 
 /// Times that a run is repeated of which packets were lost.
-const PATIENCE: usize = 5;
+const PATIENCE: usize = 20;
 
 /// What was found of one filter with one ruleset.
 #[derive(Clone, Debug)]

@@ -95,7 +95,9 @@ pub fn lines(style: Style, rules: usize, measured: &[Measured]) -> Vec<Line> {
                 };
                 line.packets = found.packets;
                 line.cost = Spread::of(&cost);
-                line.times_sg = Spread::paired(&cost, own, |cost, own| cost / own);
+                if !floors::is(each.peer) {
+                    line.times_sg = Spread::paired(&cost, own, |cost, own| cost / own);
+                }
                 line.program = Spread::of(&found.program);
                 line.run = Spread::of(&run(found, each.way));
             }
@@ -125,6 +127,10 @@ fn number(value: f64) -> String {
 
 fn spread(spread: Option<Spread>) -> String {
     spread.map_or_else(String::new, |Spread { median, low, high }| {
+        // A floor over itself.
+        if low == 0.0 && high == 0.0 {
+            return "0".to_owned();
+        }
         format!("{} ({} to {})", number(median), number(low), number(high))
     })
 }
@@ -146,16 +152,36 @@ pub fn table(lines: &[&Line]) -> Table {
         }
     }
     for line in lines {
-        let cost = line.skipped.clone().unwrap_or_else(|| spread(line.cost));
+        if line.skipped.is_some() {
+            continue;
+        }
         table.add_row([
             line.filter.to_owned(),
             line.read_by.to_owned(),
-            cost,
+            spread(line.cost),
             spread(line.times_sg),
             spread(line.run),
         ]);
     }
     table
+}
+
+/// Why filters are not in the table of a ruleset, those with the same reason together.
+#[must_use]
+pub fn absent(lines: &[&Line]) -> String {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for line in lines {
+        let Some(reason) = line.skipped.as_deref() else { continue };
+        match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, filters)) => filters.push(line.filter),
+            None => reasons.push((reason, vec![line.filter])),
+        }
+    }
+    let mut text = String::new();
+    for (reason, filters) in reasons {
+        let _ = writeln!(text, "- not measured: {}: {reason}", filters.join(", "));
+    }
+    text
 }
 
 impl Report {
@@ -201,10 +227,11 @@ impl Report {
             if let Some(first) = set.first() {
                 let _ = write!(
                     text,
-                    "\n## {}, {} rules\n\n{}\n",
+                    "\n## {}, {} rules\n\n{}\n\n{}",
                     first.style,
                     number_of(first.rules),
-                    table(&set)
+                    table(&set),
+                    absent(&set)
                 );
             }
         }
@@ -261,7 +288,9 @@ mod tests {
         assert_eq!(lines[4].times_sg, exact(10.0));
         assert_eq!(lines[5].skipped.as_deref(), Some("too slow"));
         let shown = table(&lines.iter().collect::<Vec<_>>()).to_string();
-        assert!(shown.contains("| 500 (500 to 500)") && shown.contains("too slow"), "{shown}");
+        assert!(shown.contains("| 500 (500 to 500)") && !shown.contains("slow"), "{shown}");
+        let absent = absent(&lines.iter().collect::<Vec<_>>());
+        assert_eq!(absent, "- not measured: slow: too slow\n");
     }
 
     #[test]

@@ -24,6 +24,12 @@ pub const NETDEV: &str = "netdev-floor";
 /// Name of the floor of whole runs before routing.
 pub const INET: &str = "inet-floor";
 
+/// Whether a filter is a floor.
+#[must_use]
+pub fn is(name: &str) -> bool {
+    all().iter().any(|floor| floor.name() == name)
+}
+
 /// All of them.
 pub(super) fn all() -> Vec<Box<dyn Peer>> {
     let program = |name, about, program, judges| {
