@@ -86,7 +86,7 @@ pub fn measure(
     effort: Effort,
     say: &mut dyn FnMut(&str),
 ) -> Result<Vec<Measured>> {
-    let packets = Packets { sample: trace::sample(set), timed: trace::timed(set) };
+    let packets = Packets { sample: trace::sample(set)?, timed: trace::timed(set) };
     let mut all: Vec<Measured> = Vec::new();
     for load in 0..effort.loads {
         let mut say = |what: &str| say(&format!("load {} of {}, {what}", load + 1, effort.loads));

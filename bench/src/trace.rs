@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use anyhow::{Result, bail};
 use sg_common::classifier::Kind;
 use sg_common::packet::tcp;
 use sg_common::tables::TRACE_HEADERS;
@@ -86,9 +87,15 @@ pub fn timed(set: &Ruleset) -> Vec<Packet> {
     found
 }
 
-/// What filters are checked with: packets that pass, and packets that do not, by the reference.
-#[must_use]
-pub fn sample(set: &Ruleset) -> [Vec<Packet>; 2] {
+/// Rules up to which the reference is asked about every packet of a sample; with more, about the
+/// fewer. It looks at each rule for each packet.
+const THOROUGH: usize = 10_000;
+
+/// What filters are checked with: packets that pass, and packets that do not.
+///
+/// # Errors
+/// If the reference disagrees with the index over the rules that packets are chosen by.
+pub fn sample(set: &Ruleset) -> Result<[Vec<Packet>; 2]> {
     let mut found = [Vec::new(), Vec::new()];
     for seed in 100..116 {
         for probe in
@@ -97,17 +104,23 @@ pub fn sample(set: &Ruleset) -> [Vec<Packet>; 2] {
             // For a while after an attachment sg lets open connections be; these open one.
             let probe = Probe { tcp_flags: tcp::SYN, ..probe };
             let Some(packet) = Packet::of(&probe) else { continue };
-            let place = if found[0].len() < SAMPLE || found[1].len() < SAMPLE {
-                usize::from(!packet.allowed(set))
-            } else {
-                return found;
-            };
-            if found[place].len() < SAMPLE {
-                found[place].push(packet);
+            let passes = set.allows(packet.source, packet.protocol, packet.port);
+            let kind = &mut found[usize::from(!passes)];
+            if kind.len() < SAMPLE {
+                kind.push(packet);
             }
         }
+        if found.iter().all(|kind| kind.len() == SAMPLE) {
+            break;
+        }
     }
-    found
+    let step = (set.denied.len() + set.allowed.len()).div_ceil(THOROUGH).max(1);
+    for (kind, passes) in found.iter().zip([true, false]) {
+        if let Some(packet) = kind.iter().step_by(step).find(|it| it.allowed(set) != passes) {
+            bail!("{}: the reference disagrees about {packet:?}", set.style);
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -132,7 +145,7 @@ mod tests {
     #[test]
     fn samples_hold_both_verdicts() {
         for style in Style::ALL {
-            let [passing, others] = sample(&Ruleset::new(style, 50));
+            let [passing, others] = sample(&Ruleset::new(style, 50)).unwrap();
             assert!(passing.len() > 200 && others.len() > 200, "{style}");
         }
     }
