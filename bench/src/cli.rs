@@ -104,8 +104,8 @@ fn run(arguments: Vec<OsString>) -> Result<()> {
         (asked, _) => asked.to_vec(),
     };
     let effort = Effort {
-        loads: if args.quick { 1 } else { 3 },
-        rounds: if args.quick { 5 } else { 7 },
+        loads: if args.quick { 1 } else { 5 },
+        rounds: 5,
         milliseconds: if args.quick { 100 } else { 200 },
         wall: machine::softirqs_apart(),
     };

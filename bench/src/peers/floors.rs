@@ -43,7 +43,19 @@ pub(super) fn all() -> Vec<Box<dyn Peer>> {
         program(EMPTY, "returns XDP_PASS", EMPTY_PROGRAM, Judges::Nothing),
         program(PARSE, "sg's parser, then XDP_DROP", "peer_parse", Judges::DropsAll),
         program("parse-pass", "sg's parser, then XDP_PASS", "peer_parse_pass", Judges::Nothing),
-        Box::new(Memory),
+        Box::new(Memory {
+            name: "memory",
+            about: "sg's parser; one line of the image, one that depends on it, one counter; \
+                    XDP_DROP",
+            program: "peer_memory",
+            judges: Judges::DropsAll,
+        }),
+        Box::new(Memory {
+            name: "memory-pass",
+            about: "the same, then XDP_PASS",
+            program: "peer_memory_pass",
+            judges: Judges::Nothing,
+        }),
         way(NETDEV, "an empty XDP program, and a chain at ingress that drops", Way::Netdev),
         way(INET, "an empty XDP program, and a chain at prerouting that drops", Way::Inet),
     ]
@@ -86,19 +98,24 @@ impl Peer for Program {
 
 /// The parser, then the lines of memory that a classification cannot do without, in the very tables
 /// of a filter with the same rules.
-struct Memory;
+struct Memory {
+    name: &'static str,
+    about: &'static str,
+    program: &'static str,
+    judges: Judges,
+}
 
 impl Peer for Memory {
     fn name(&self) -> &'static str {
-        "memory"
+        self.name
     }
 
     fn about(&self) -> &'static str {
-        "sg's parser; one line of the image, one that depends on it, one counter; XDP_PASS"
+        self.about
     }
 
     fn judges(&self) -> Judges {
-        Judges::Nothing
+        self.judges
     }
 
     fn load(&self, sender: &mut Sender, lane: &Lane, set: &Ruleset) -> Result<Loaded> {
@@ -139,8 +156,8 @@ impl Peer for Memory {
             .override_global("BENCH_RULES", &rules, true)
             .load(OBJECT)
             .context("the memory floor does not load")?;
-        let program = xdp(&mut object, "peer_memory")?;
-        program.load().context("peer_memory does not load")?;
+        let program = xdp(&mut object, self.program)?;
+        program.load().with_context(|| format!("{} does not load", self.program))?;
         let link = attach(program, lane)?;
         let keep: Keep = Box::new((link, object, filter, donor));
         Ok(Loaded::Yes(keep))

@@ -30,13 +30,25 @@ fn peer_parse_pass(ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }
 
-/// Parses, and touches the memory that a classification cannot do without.
+/// Parses, touches the memory that a classification cannot do without, and drops.
 #[xdp(frags)]
 fn peer_memory(ctx: XdpContext) -> u32 {
+    touch_for(ctx);
+    xdp_action::XDP_DROP
+}
+
+/// As [`peer_memory`], and lets pass.
+#[xdp(frags)]
+fn peer_memory_pass(ctx: XdpContext) -> u32 {
+    touch_for(ctx);
+    xdp_action::XDP_PASS
+}
+
+#[inline(always)]
+fn touch_for(ctx: XdpContext) {
     if let Some((scratch, _)) = parse_into_scratch(Xdp(ctx.ctx), Direction::Ingress) {
         let packet = &scratch.packet;
         let ports = u32::from(packet.source_port) << 16 | u32::from(packet.key);
         touch_memory((packet.source.low as u32 ^ ports).wrapping_mul(0x9e37_79b9));
     }
-    xdp_action::XDP_PASS
 }
