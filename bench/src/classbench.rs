@@ -164,21 +164,15 @@ fn rule(family: &Family, services: &[u16], seed: u64, random: &mut Rng) -> Rule 
 /// An address at the end of a walk down the family's trie. Which nodes have one child is the same
 /// for every walk; of two children one is taken more often. The last byte is free.
 fn walk(family: &Family, seed: u64, random: &mut Rng) -> u32 {
-    // 1.0.0.0 to 126.255.255.255 or 128.0.0.0 to 223.255.255.255: what the always-passed and
-    // never-routed kinds are not in.
     let mut address = 0_u32;
     for level in 0..32 {
         let mixed = mix(seed ^ u64::from(address) ^ (level << 40));
         let heavy = (mixed >> 32 & 1) as u32;
-        let bit = if level < 24 && mixed % 100 < family.single {
-            heavy
-        } else if random.u8(0..3) < 2 {
-            heavy
-        } else {
-            heavy ^ 1
-        };
+        let single = level < 24 && mixed % 100 < family.single;
+        let bit = heavy ^ u32::from(!single && random.u8(0..3) == 0);
         address = address << 1 | bit;
     }
+    // To 1.0.0.0 to 126.255.255.255 and 128.0.0.0 to 223.255.255.255: nobody sends from the rest.
     match address >> 24 {
         0 | 127 => address ^ 0x4000_0000,
         224.. => address ^ 0x8000_0000,

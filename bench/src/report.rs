@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn numbers_have_the_digits_that_they_deserve() {
-        assert_eq!(number(3.14), "3.1");
+        assert_eq!(number(2.06), "2.1");
         assert_eq!(number(-41.6), "-42");
         assert_eq!(number(27_700.4), "27 700");
         assert_eq!(number_of(100_000), "100 000");
