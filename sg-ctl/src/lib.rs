@@ -1,7 +1,7 @@
 //! The controller of sg: policy model, compiler, store, datapath and command line.
 //!
 //! Layers, each using only those before it: [`policy`], [`compile`], [`store`], [`datapath`], and
-//! [`cli`] on top. [`bench`] makes policies and packets for measurements.
+//! [`cli`] on top. [`mod@bench`] makes policies and packets for measurements.
 
 pub mod bench;
 pub mod cli;

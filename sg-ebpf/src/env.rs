@@ -162,11 +162,13 @@ type StepFunction = extern "C" fn(*const Packet, *const Packet, *mut Verdict, u6
 steps! {
     sg_before_rules = BeforeRules;
     sg_related = Related;
+    sg_related_connection = RelatedConnection;
     sg_later_fragment = LaterFragment;
     sg_rules = Rules;
     sg_reverse = Reverse;
     sg_open_or_update = OpenOrUpdate;
     sg_answer = Answer;
+    sg_answer_rule = AnswerRule;
     sg_note_denied = NoteDenied;
     sg_learn = Learn;
 }
@@ -233,7 +235,7 @@ impl Env for Kernel {
         slot: u32,
         family: u8,
         peer: &Address,
-        kind: Kind,
+        kind: u32,
         key: u16,
     ) -> Option<Decision> {
         image::decide_here(slot, family, peer, kind, key)

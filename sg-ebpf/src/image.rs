@@ -1,7 +1,7 @@
 //! Images in their maps.
 
 use sg_common::classifier::layout::AT_LENGTH;
-use sg_common::classifier::{Decision, Image, Kind, lookup};
+use sg_common::classifier::{Decision, Image, Kind, climb, lookup};
 use sg_common::packet::Address;
 use sg_common::tables::IMAGE_CLASSES;
 
@@ -12,9 +12,10 @@ use crate::repeat::repeat;
 /// What [`sg_classify`] returns where there is no image; no decision has this slot.
 const NO_IMAGE: u64 = 0x0000_0000_ffff_fff0;
 
-/// The value of an inner map.
+/// The value of an inner map. `APART`: rows above that of the address are searched by a call. That
+/// takes stack, of which what is called itself has none to spare.
 #[derive(Clone, Copy)]
-struct Value {
+struct Value<const APART: bool> {
     base: *const u8,
     /// Its size, a power of two, less eight: what the compiler knows of an offset's lowest bits must
     /// not let it drop a mask that the verifier needs.
@@ -25,7 +26,7 @@ struct Value {
     unknown: u64,
 }
 
-impl Image for Value {
+impl<const APART: bool> Image for Value<APART> {
     #[inline(always)]
     fn u32_at(&self, offset: u32) -> u32 {
         // SAFETY: the mask keeps the word inside the value, which is never written once a packet
@@ -52,12 +53,22 @@ impl Image for Value {
     }
 
     #[inline(always)]
+    fn climb(&self, row: u32, asked: u32, best: u64) -> u64 {
+        if APART { climb_apart(self, row, asked, best) } else { climb(self, row, asked, best) }
+    }
+
+    #[inline(always)]
     fn repeat<S, F>(&self, times: u32, state: &mut S, step: F)
     where
         F: Fn(&Self, &mut S) -> bool + Copy,
     {
         repeat(self, times, state, step);
     }
+}
+
+#[inline(never)]
+fn climb_apart<const APART: bool>(image: &Value<APART>, row: u32, asked: u32, best: u64) -> u64 {
+    climb(image, row, asked, best)
 }
 
 /// What the image in `slot` decides; `None` if there is none. By a call, so that there is one copy of
@@ -82,12 +93,13 @@ pub(crate) fn decide_here(
     slot: u32,
     family: u8,
     peer: &Address,
-    kind: Kind,
+    kind: u32,
     key: u16,
 ) -> Option<Decision> {
-    let asked = u32::from(family) << 24 | (kind as u32) << 16 | u32::from(key);
+    let asked = u32::from(family) << 24 | kind << 16 | u32::from(key);
     let unknown = peer.low as u32;
-    let decision = classify(settle(slot, unknown), settle(asked, unknown), peer.high, peer.low);
+    let (slot, asked) = (settle(slot, unknown), settle(asked, unknown));
+    let decision = classify::<true>(slot, asked, peer.high, peer.low);
     if decision == NO_IMAGE { None } else { Some(Decision(decision)) }
 }
 
@@ -95,7 +107,7 @@ pub(crate) fn decide_here(
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn sg_classify(slot: u32, asked: u32, high: u64, low: u64) -> u64 {
-    classify(slot, asked, high, low)
+    classify::<false>(slot, asked, high, low)
 }
 
 /// The value of an image, and its size.
@@ -114,10 +126,10 @@ fn value(slot: u32) -> Option<(*const u8, u32)> {
 }
 
 #[inline(always)]
-fn classify(slot: u32, asked: u32, high: u64, low: u64) -> u64 {
+fn classify<const APART: bool>(slot: u32, asked: u32, high: u64, low: u64) -> u64 {
     let Some((base, size)) = value(slot) else { return NO_IMAGE };
     let (v6, kind, key) = (asked >> 24 != 4, asked >> 16 & 0xff, asked & 0xffff);
-    let image = Value { base, mask: u64::from(size - 8), unknown: low };
+    let image = Value::<APART> { base, mask: u64::from(size - 8), unknown: low };
     lookup(&image, v6, high, low, kind, key).0
 }
 
@@ -126,7 +138,7 @@ fn classify(slot: u32, asked: u32, high: u64, low: u64) -> u64 {
 #[inline(always)]
 pub(crate) fn touch(slot: u32, random: u32) -> u32 {
     let Some((base, size)) = value(slot) else { return 0 };
-    let image = Value { base, mask: u64::from(size - 8), unknown: u64::from(random) };
+    let image = Value::<false> { base, mask: u64::from(size - 8), unknown: u64::from(random) };
     let length = u64::from(image.u32_at(AT_LENGTH));
     let anywhere = |random: u32| (u64::from(random) * length >> 32) as u32;
     let first = image.u32_at(anywhere(random));

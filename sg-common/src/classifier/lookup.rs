@@ -92,17 +92,17 @@ fn decide<I: Image>(image: &I, row: u32, kind: u32, key: u32) -> Decision {
     let mut best = in_row(image, descriptor, key);
     let parent = image.u64_at(row);
     if rank(best) > rank(parent) {
-        best = climb(image, parent as u32, kind << 16 | key, best);
+        best = image.climb(parent as u32, kind << 16 | key, best);
     }
     // Of a protocol without ports a whole kind is the protocol, so the decision itself says it.
     let whole = (u64::from(kind) >> 2 & best & 1) << 3;
     Decision(best & !ADDRESS_BITS | descriptor & ADDRESS_BITS | whole)
 }
 
-/// The best of a decision and those of the rows at `row` and above. Few packets need it, so it is
-/// not in the way of the others. `asked` holds kind and key in 16 bits each.
-#[inline(never)]
-fn climb<I: Image>(image: &I, row: u32, asked: u32, best: u64) -> u64 {
+/// The best of a decision and those of the rows at `row` and above. `asked` holds kind and key in 16
+/// bits each.
+#[inline(always)]
+pub fn climb<I: Image>(image: &I, row: u32, asked: u32, best: u64) -> u64 {
     let mut walk = Walk { best, row, kind: asked >> 16, key: asked & 0xffff };
     image.repeat(MAX_WALK, &mut walk, step);
     walk.best
@@ -237,10 +237,11 @@ fn in_line<I: Image>(image: &I, offset: u32, key: u64) -> Reference {
     Reference(image.u32_at(references.wrapping_add(count * 4)))
 }
 
-/// 1 if `a < b`, else 0, for numbers of 32 bits.
+/// 1 if `a < b`, else 0, for numbers of 32 bits. Any bit of the difference's upper half would do: of
+/// the highest the compiler knows that it is a comparison, and makes it a branch.
 #[inline(always)]
 const fn below_32(a: u64, b: u64) -> u32 {
-    (a.wrapping_sub(b) >> 63) as u32
+    (a.wrapping_sub(b) >> 40) as u32 & 1
 }
 
 /// 1 if `a < b`, else 0.

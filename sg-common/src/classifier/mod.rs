@@ -6,7 +6,7 @@
 pub mod layout;
 mod lookup;
 
-pub use lookup::{lookup, lookup_v4, lookup_v6};
+pub use lookup::{climb, lookup, lookup_v4, lookup_v6};
 
 /// What a rule's protocol is compared with. Each kind has keys of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -125,6 +125,11 @@ pub trait Image: Sized {
     #[inline(always)]
     fn settle(&self, value: u32) -> u32 {
         value
+    }
+    /// [`climb`]. Few packets need it, so the kernel can put it out of the others' way.
+    #[inline(always)]
+    fn climb(&self, row: u32, asked: u32, best: u64) -> u64 {
+        climb(self, row, asked, best)
     }
     /// Calls `step` up to `times` times, until it returns true. (The kernel uses `bpf_loop`, so
     /// that the verifier looks at one step only.)

@@ -43,16 +43,17 @@ pub trait Env {
         kind: Kind,
         key: u16,
     ) -> Option<Decision>;
-    /// [`Env::classify`], in the kernel without a call: for the one lookup that every packet needs.
+    /// [`Env::classify`] by the number of a kind, in the kernel without a call: for the one lookup
+    /// that every packet needs.
     fn classify_here(
         &self,
         slot: u32,
         family: u8,
         peer: &Address,
-        kind: Kind,
+        kind: u32,
         key: u16,
     ) -> Option<Decision> {
-        self.classify(slot, family, peer, kind, key)
+        self.classify(slot, family, peer, Kind::from_number(kind), key)
     }
     /// The connection table; `None` if it is not to be looked at.
     fn table(&self) -> Option<&Self::Table>;
@@ -172,8 +173,10 @@ impl Verdict {
 pub enum Step {
     /// What needs no rule.
     BeforeRules,
-    /// Whether an ICMP error is about something that is known.
+    /// Whether an ICMP error is about something that the rules allow.
     Related,
+    /// Whether it is about a connection.
+    RelatedConnection,
     /// A fragment other than the first.
     LaterFragment,
     /// F, and what it knows of R.
@@ -184,6 +187,8 @@ pub enum Step {
     OpenOrUpdate,
     /// F denies, R allows.
     Answer,
+    /// It is an answer; which rule of R it counts for.
+    AnswerRule,
     /// F denies: what monitor mode remembers.
     NoteDenied,
     /// Attach pending: what is learned.
@@ -198,6 +203,8 @@ const OPEN_OR_UPDATE: u32 = 254;
 const ANSWER: u32 = 253;
 /// [`Step::Reverse`] says the rest.
 const REVERSE: u32 = 252;
+/// [`Step::AnswerRule`] says the rest.
+const ANSWER_RULE: u32 = 251;
 
 /// What all steps of one judgement share.
 pub struct Case<'a, E: Env> {
@@ -276,17 +283,19 @@ impl<'a, E: Env> Case<'a, E> {
         self.env.step(step, self, quoted, verdict)
     }
 
-    /// Goes a step: the number of a reason, 255 for none, or for [`Step::Related`] not 0 for yes.
+    /// Goes a step: the number of a reason, 255 for none, or for what is related 0 for no.
     #[inline(always)]
     pub fn run(&self, step: Step, quoted: &Packet, verdict: &mut Verdict) -> u32 {
         match step {
             Step::BeforeRules => self.before_rules().map_or(NOTHING, |reason| reason as u32),
-            Step::Related => u32::from(self.is_related(quoted)),
+            Step::Related => self.is_related(quoted),
+            Step::RelatedConnection => u32::from(self.of_connection(quoted)),
             Step::LaterFragment => self.later_fragment(verdict) as u32,
             Step::Rules => self.by_rules(verdict),
             Step::Reverse => self.by_reverse(verdict),
             Step::OpenOrUpdate => self.open_or_update(verdict) as u32,
-            Step::Answer => self.denied_unless_answer(verdict) as u32,
+            Step::Answer => self.denied_unless_answer(verdict),
+            Step::AnswerRule => self.answer_rule(verdict) as u32,
             Step::NoteDenied => {
                 self.note_denied();
                 NOTHING
@@ -316,7 +325,7 @@ impl<'a, E: Env> Case<'a, E> {
         if let Err(reason) = parsed {
             return reason;
         }
-        let before = self.step(Step::BeforeRules, packet, verdict);
+        let before = self.env.settle(self.step(Step::BeforeRules, packet, verdict));
         if before != NOTHING {
             return Reason::from_number(before).unwrap_or(Reason::NoPolicy);
         }
@@ -331,7 +340,7 @@ impl<'a, E: Env> Case<'a, E> {
             return Reason::TcpFlags;
         }
         if let Some(quoted) = quoted
-            && self.step(Step::Related, quoted, verdict) != 0
+            && self.concerns(quoted, verdict)
         {
             return Reason::Related;
         }
@@ -341,13 +350,26 @@ impl<'a, E: Env> Case<'a, E> {
         }
         let reason = match judged {
             OPEN_OR_UPDATE => self.conclude(Step::OpenOrUpdate, verdict),
-            ANSWER => self.conclude(Step::Answer, verdict),
+            ANSWER => match self.step(Step::Answer, packet, verdict) {
+                ANSWER_RULE => self.conclude(Step::AnswerRule, verdict),
+                number => Reason::from_number(number).unwrap_or(Reason::NoPolicy),
+            },
             number => Reason::from_number(number).unwrap_or(Reason::NoPolicy),
         };
         if !verdict.forward.allows() && !reason.passes() && verdict.monitor {
             self.step(Step::NoteDenied, packet, verdict);
         }
         reason
+    }
+
+    /// Whether an ICMP error is about something that is known.
+    #[inline(always)]
+    fn concerns(&self, quoted: &Packet, verdict: &mut Verdict) -> bool {
+        match self.step(Step::Related, quoted, verdict) {
+            related::NO => false,
+            related::YES => true,
+            _ => self.step(Step::RelatedConnection, quoted, verdict) != 0,
+        }
     }
 
     /// A fragment whose ports are in another one passes where every port does (spec §2.14).

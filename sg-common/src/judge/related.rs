@@ -6,18 +6,24 @@ use crate::classifier::Reverse;
 use crate::conntrack::{self, Key};
 use crate::packet::Packet;
 
+/// What [`Case::is_related`] says.
+pub(super) const NO: u32 = 0;
+pub(super) const YES: u32 = 1;
+pub(super) const ASK_CONNECTIONS: u32 = 2;
+
 impl<E: Env> Case<'_, E> {
-    /// Whether the error is about a packet that was allowed both ways, or about a connection, goes to
-    /// the sender of what it quotes, and neither comes from nor goes to somebody who is blocked.
+    /// [`YES`] if the error is about a packet that was allowed both ways, [`ASK_CONNECTIONS`] if it may
+    /// be about a connection. It has to go to the sender of what it quotes, and neither comes from nor
+    /// goes to somebody who is blocked.
     #[inline(always)]
-    pub(super) fn is_related(&self, quoted: &Packet) -> bool {
+    pub(super) fn is_related(&self, quoted: &Packet) -> u32 {
         if self.packet.destination != quoted.source || self.packet.family != quoted.family {
-            return false;
+            return NO;
         }
         if self.is_blocked() {
-            return false;
+            return NO;
         }
-        self.allowed_both_ways(quoted) || self.of_connection(quoted)
+        if self.allowed_both_ways(quoted) { YES } else { ASK_CONNECTIONS }
     }
 
     /// Whether the error's own peer is blocked. An explicit deny does not stop errors, a block does.
@@ -55,7 +61,7 @@ impl<E: Env> Case<'_, E> {
     /// Whether the quoted packet is one of a connection's, of either side. The error changes
     /// nothing about that: anybody may have sent it.
     #[inline(always)]
-    fn of_connection(&self, quoted: &Packet) -> bool {
+    pub(super) fn of_connection(&self, quoted: &Packet) -> bool {
         let Some(table) = self.env.table() else { return false };
         let now = self.env.now();
         let travels = self.direction.reverse();

@@ -21,6 +21,7 @@ mod global;
 mod group;
 mod listing;
 mod man;
+mod memory;
 mod plan;
 mod prefix_list;
 mod reference;
@@ -132,6 +133,7 @@ pub fn command() -> clap::Command {
 
 /// Runs a command line; the first argument is the program's name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    memory::keep();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let cli = match parse(&arguments) {
         Ok(cli) => cli,

@@ -95,6 +95,9 @@ fn order(rule: &Rule, selector: Selector) -> u64 {
     u64::from(rank(rule)) << 19 | all << 18 | icmp << 16 | u64::from(width)
 }
 
+/// Bits of a precedence for a rule's id, which has 68, below the 36 of [`order`].
+const ID_BITS: u32 = 92;
+
 /// One port range of one rule.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Element {
@@ -102,6 +105,9 @@ pub(super) struct Element {
     pub(super) selector: Selector,
     /// The families of whose packets it speaks: bit 0 IPv4, bit 1 IPv6.
     families: u8,
+    /// Among elements at prefixes of the same length the least decides. Ranges of one rule, which say
+    /// the same, may have the same.
+    pub(super) precedence: u128,
     /// The decision: see [`sg_common::classifier::Decision`].
     pub(super) decision: u64,
 }
@@ -115,54 +121,32 @@ impl Element {
 
 /// The elements of all rules.
 pub(super) struct Elements {
-    /// In deciding order.
-    pub(super) all: Vec<Element>,
-    /// For each rule the end of its part of `places`.
+    all: Vec<Element>,
+    /// For each rule the end of its part of `all`.
     ends: Vec<u32>,
-    places: Vec<u32>,
 }
 
 impl Elements {
     /// Elements of these rules.
     pub(super) fn new(rules: &[Rule]) -> Self {
-        // Places of the rules in the order of their ids, which is how they usually come.
-        let by_id = |rule: &Rule| (rule.id, rule.slot);
-        let mut ranks: Vec<u32> = Vec::new();
-        if !rules.is_sorted_by_key(by_id) {
-            let mut sorted: Vec<u32> = (0..rules.len() as u32).collect();
-            sorted.sort_unstable_by_key(|rule| by_id(&rules[*rule as usize]));
-            ranks = vec![0; rules.len()];
-            for (rank, rule) in sorted.into_iter().enumerate() {
-                ranks[rule as usize] = rank as u32;
-            }
-        }
-        let mut found = Vec::with_capacity(rules.len());
-        let mut sorted = Vec::with_capacity(rules.len());
+        let mut all = Vec::with_capacity(rules.len());
         let mut ends = Vec::with_capacity(rules.len());
-        for (index, rule) in rules.iter().enumerate() {
+        for rule in rules {
             let decision = decision(rule);
-            let rank = ranks.get(index).copied().unwrap_or(index as u32);
+            let id = rule.id.0 & ((1 << ID_BITS) - 1);
             selectors(rule, |selector, families| {
-                // Ranges of one rule say the same: which of them comes first does not matter.
-                sorted.push((order(rule, selector), rank, found.len() as u32));
-                found.push(Element { selector, families, decision });
+                let precedence = u128::from(order(rule, selector)) << ID_BITS | id;
+                all.push(Element { selector, families, precedence, decision });
             });
-            ends.push(found.len() as u32);
+            ends.push(all.len() as u32);
         }
-        sorted.sort_unstable();
-        let mut places = vec![0; found.len()];
-        let mut all = Vec::with_capacity(found.len());
-        for (_, _, place) in sorted {
-            places[place as usize] = all.len() as u32;
-            all.push(found[place as usize]);
-        }
-        Self { all, ends, places }
+        Self { all, ends }
     }
 
-    /// Places in [`Self::all`] of the elements of a rule.
-    pub(super) fn of_rule(&self, rule: usize) -> &[u32] {
+    /// The elements of a rule.
+    pub(super) fn of_rule(&self, rule: usize) -> &[Element] {
         let first = if rule == 0 { 0 } else { self.ends[rule - 1] };
-        &self.places[first as usize..self.ends[rule] as usize]
+        &self.all[first as usize..self.ends[rule] as usize]
     }
 }
 
@@ -178,9 +162,12 @@ pub(super) struct List<'a> {
     pub(super) networks: &'a [IpNet],
     /// Every address of both families.
     pub(super) anywhere: bool,
-    /// The rules as a part of [`Peers::rules`].
+    /// The rules as a part of [`Peers::rules`]; a single rule itself, with [`ALONE`].
     rules: (u32, u32),
 }
+
+/// Stands for the end of a part that is a single rule.
+const ALONE: u32 = u32::MAX;
 
 /// All lists of networks, each with the rules that have it, so that its entries are looked at once.
 pub(super) struct Peers<'a> {
@@ -217,20 +204,30 @@ impl<'a> Peers<'a> {
         for list in &mut lists {
             let count = list.rules.1;
             list.rules = (end, end);
-            end += count;
+            if count == 1 {
+                list.rules.1 = ALONE;
+            } else {
+                end += count;
+            }
         }
-        let mut of_lists = vec![0; pairs.len()];
+        let mut of_lists = vec![0; end as usize];
         for (place, rule) in pairs {
             let part = &mut lists[place as usize].rules;
-            of_lists[part.1 as usize] = rule;
-            part.1 += 1;
+            if part.1 == ALONE {
+                part.0 = rule;
+            } else {
+                of_lists[part.1 as usize] = rule;
+                part.1 += 1;
+            }
         }
         Self { lists, rules: of_lists }
     }
 
     /// The rules that have a list, ascending; one that names it twice comes twice.
     pub(super) fn rules(&self, list: u32) -> &[u32] {
-        let (first, end) = self.lists[list as usize].rules;
-        &self.rules[first as usize..end as usize]
+        match &self.lists[list as usize].rules {
+            (rule, ALONE) => std::slice::from_ref(rule),
+            (first, end) => &self.rules[*first as usize..*end as usize],
+        }
     }
 }

@@ -14,7 +14,7 @@ use super::narrow;
 use super::prefixes::Space;
 use super::rows::{self, Rows, Whole};
 use super::sections::{self, Map};
-use super::{Image, TooLarge, Tuning};
+use super::{Image, NO_ROOTS, TooLarge, Tuning};
 
 type Written<T> = Result<T, TooLarge>;
 
@@ -39,13 +39,17 @@ pub(super) fn emit(own: &Space, other: &Space, tuning: Tuning, limit: u32) -> Wr
     let v4 = out.v4(&v4, tuning.root)?;
     out.put_u32(layout::AT_V4, v4.0);
     let v6 = intervals(&own.v6, &other.v6, &other.rows, budget(own.v6.len()));
-    let v6 = out.halves(&v6)?;
+    let v6 = out.v6(&v6, tuning.root != NO_ROOTS)?;
     out.put_u32(layout::AT_V6, v6.0);
 
     let length = out.bytes.len() as u32;
     out.put_u32(layout::AT_LENGTH, length);
     Ok(Image::from_bytes(out.bytes))
 }
+
+/// Bits of the IPv6 root: a place for each end, of which an eighth is used, as all addresses lie in
+/// 2000::/3. More places would be faster, and make the image larger than 64 bytes a rule.
+const ROOT_V6_BITS: std::ops::RangeInclusive<u32> = 8..=15;
 
 /// What an interval leads to: a row with hints, or another list.
 #[derive(Clone, Copy, Debug)]
@@ -115,7 +119,7 @@ impl Writer<'_> {
         let bits = match all.len() {
             count if count >= large => 16,
             count if count >= large / 16 => 12,
-            count if count > layout::LINE_ENDS as usize => 8,
+            count if count > layout::LINE_ENDS as usize && large != NO_ROOTS => 8,
             _ => return self.part(&all),
         };
         let shift = 32 - bits;
@@ -142,7 +146,7 @@ impl Writer<'_> {
             _ if last < layout::LINE_ENDS as usize => {}
             _ => {
                 let wide = inside.iter().enumerate().map(|(place, (end, target))| {
-                    (if place == last { u64::MAX } else { u64::from(*end) }, target.clone())
+                    (if place == last { u64::MAX } else { u64::from(*end) }, *target)
                 });
                 return self.list(&wide.collect::<Vec<_>>());
             }
@@ -195,8 +199,35 @@ impl Writer<'_> {
         }
     }
 
-    /// IPv6: intervals by upper half, and lists for those upper halves that hold several.
-    fn halves(&mut self, list: &[Interval<u128>]) -> Written<Reference> {
+    /// IPv6: a root over the upper halves, where that tells them apart, and lists in its places.
+    fn v6(&mut self, list: &[Interval<u128>], root: bool) -> Written<Reference> {
+        let upper = self.halves(list);
+        let bits = (upper.len() as u64).next_power_of_two().trailing_zeros();
+        let bits = bits.clamp(*ROOT_V6_BITS.start(), *ROOT_V6_BITS.end());
+        let shift = 64 - bits;
+        let last_of = |place: u64| place << shift | u64::MAX >> bits;
+        let few = upper.len() <= layout::TREE_ENDS as usize + 1;
+        // Where most are in one place (all of a site's addresses), the root would be in the way.
+        let most = upper.chunk_by(|a, b| a.0 >> shift == b.0 >> shift).map(<[_]>::len).max();
+        if few || !root || most.is_some_and(|most| most > upper.len() / 2) {
+            return self.list(&upper);
+        }
+        let root = self.allocate(4 << bits, 64)?;
+        let mut from = 0;
+        for place in 0..1u64 << bits {
+            let last = last_of(place);
+            let count = upper[from..].iter().take_while(|(end, _)| *end < last).count() + 1;
+            let inside = &upper[from..from + count];
+            let found = self.list(inside)?;
+            self.put_u32(root + place as u32 * 4, found.0);
+            // The last interval goes on into the next place unless it ends here.
+            from += count - usize::from(inside[count - 1].0 != last);
+        }
+        Ok(Reference::new(Reference::ROOT, root, shift))
+    }
+
+    /// Intervals by upper half, and ranges of lower halves for those that hold several.
+    fn halves(&mut self, list: &[Interval<u128>]) -> Vec<(u64, Target)> {
         let mut upper: Vec<(u64, Target)> = Vec::new();
         let mut all = ends(list).peekable();
         // Upper half from which on nothing is written yet.
@@ -228,7 +259,7 @@ impl Writer<'_> {
             upper.push((high, Target::Low(first, self.lower.len() as u32)));
             from = high.wrapping_add(1);
         }
-        self.list(&upper)
+        upper
     }
 
     /// A list, or a tree if it is long; its last end is `u64::MAX`.
@@ -272,7 +303,7 @@ impl Writer<'_> {
                 .map(|group| group.last().copied().unwrap_or(u64::MAX))
                 .collect();
         }
-        let header = self.allocate(u64::from(layout::TREE_HEADER), 64)?;
+        let header = self.allocate((levels.len() as u64 + 1) * 4, 8)?;
         for (level, ends) in levels.iter().rev().enumerate() {
             let bytes = (ends.len() as u64 * 8).next_multiple_of(64);
             let offset = self.allocate(bytes, 64)?;

@@ -104,7 +104,7 @@ pub struct Tuning {
     /// not split has the hint "depends".
     pub split: Budget,
     /// IPv4 address intervals from which on the root has 65 536 references; a sixteenth of them
-    /// from which on it has 4 096. Below it has 256.
+    /// from which on it has 4 096. Below it has 256. With [`NO_ROOTS`] there is none, nor for IPv6.
     pub root: usize,
 }
 
@@ -118,10 +118,13 @@ impl Default for Tuning {
     }
 }
 
+/// [`Tuning::root`]: addresses are searched for, and never looked up.
+pub const NO_ROOTS: usize = usize::MAX;
+
 impl Tuning {
     /// The smallest image.
     pub const SMALLEST: Self =
-        Self { flatten: Budget::NOTHING, split: Budget::NOTHING, root: 1 << 16 };
+        Self { flatten: Budget::NOTHING, split: Budget::NOTHING, root: NO_ROOTS };
 }
 
 /// Compiles the rules of one direction; `other` are those of the other one, of which the image

@@ -3,7 +3,7 @@
 use super::elements::{Elements, KINDS, Peers, Selector};
 use super::family::Address;
 use super::rows::{self, Rows};
-use super::sections::{self, Map, Sections};
+use super::sections::{self, Keys, Map, Sections};
 use super::{Rule, TooLarge, Tuning};
 
 /// What one direction's rules say of every address, protocol and key.
@@ -66,6 +66,8 @@ impl<A: Address> Prefixes<A> {
         for same in named.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
             let next = own.len() as u32;
             let set = match same {
+                // A network that only one list holds, which holds no other, comes once.
+                [(.., list)] if lists[*list as usize].networks.len() == 1 => next,
                 [(.., list)] => {
                     let place = &mut alone[*list as usize];
                     if *place == u32::MAX {
@@ -132,7 +134,7 @@ fn cut<A: Address>(cuts: &mut Vec<(A, rows::Id)>, first: A, row: rows::Id) {
 struct Sets<'a> {
     elements: &'a Elements,
     v6: bool,
-    keys: [Vec<(u16, u16, u32)>; KINDS.len()],
+    keys: [Vec<Keys>; KINDS.len()],
 }
 
 impl Sets<'_> {
@@ -144,23 +146,23 @@ impl Sets<'_> {
         for keys in &mut self.keys {
             keys.clear();
         }
-        for place in rules.flat_map(|rule| self.elements.of_rule(*rule as usize)) {
-            let element = &self.elements.all[*place as usize];
+        for element in rules.flat_map(|rule| self.elements.of_rule(*rule as usize)) {
             if !element.is_of(self.v6) {
                 continue;
             }
             match element.selector {
                 Selector::One(kind, first, last) => {
-                    self.keys[kind as usize].push((first, last, *place));
+                    self.keys[kind as usize].push(Keys::new(first, last, element));
                 }
                 Selector::All => {
-                    self.keys.iter_mut().for_each(|keys| keys.push((0, u16::MAX, *place)));
+                    let every = Keys::new(0, u16::MAX, element);
+                    self.keys.iter_mut().for_each(|keys| keys.push(every));
                 }
             }
         }
         let mut ids = [Sections::EMPTY; KINDS.len()];
         for (id, keys) in ids.iter_mut().zip(&mut self.keys) {
-            *id = sections.resolve(keys, &self.elements.all);
+            *id = sections.resolve(keys);
         }
         ids
     }

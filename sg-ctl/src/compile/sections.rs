@@ -63,6 +63,23 @@ pub(super) struct Piece {
     pub(super) decision: u64,
 }
 
+/// Keys that an element matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Keys {
+    first: u16,
+    last: u16,
+    precedence: u128,
+    decision: u64,
+}
+
+impl Keys {
+    /// Keys `first` to `last` of an element.
+    pub(super) fn new(first: u16, last: u16, element: &Element) -> Self {
+        let Element { precedence, decision, .. } = *element;
+        Self { first, last, precedence, decision }
+    }
+}
+
 /// The rank of a decision: the smaller wins.
 pub(super) const fn rank(decision: u64) -> u32 {
     (decision >> 32) as u32
@@ -99,7 +116,8 @@ pub(super) struct Sections {
     by_hash: HashTable<Id>,
     merged: Map<(Id, Id), Id>,
     scratch: Vec<Piece>,
-    open: BinaryHeap<Reverse<(u32, u16)>>,
+    /// Precedence, last key and decision of what is open: see [`Self::sweep`].
+    open: BinaryHeap<Reverse<(u128, u16, u64)>>,
 }
 
 impl Sections {
@@ -176,55 +194,54 @@ impl Sections {
         id
     }
 
-    /// The section of elements that match at one prefix: first and last key and place in deciding
-    /// order of each.
-    pub(super) fn resolve(&mut self, keys: &mut [(u16, u16, u32)], elements: &[Element]) -> Id {
+    /// The section of what matches at one prefix.
+    pub(super) fn resolve(&mut self, keys: &mut [Keys]) -> Id {
         if keys.is_empty() {
             return Self::EMPTY;
         }
         let mut pieces = std::mem::take(&mut self.scratch);
         pieces.clear();
-        if let [(first, last, place)] = *keys {
+        if let [Keys { first, last, decision, .. }] = *keys {
             if first > 0 {
                 push(&mut pieces, first - 1, Decision::IMPLICIT_DENY.0);
             }
-            push(&mut pieces, last, elements[place as usize].decision);
+            push(&mut pieces, last, decision);
             if last < u16::MAX {
                 push(&mut pieces, u16::MAX, Decision::IMPLICIT_DENY.0);
             }
-            let id = self.intern(&pieces);
-            self.scratch = pieces;
-            return id;
+        } else {
+            self.sweep(keys, &mut pieces);
         }
+        let id = self.intern(&pieces);
+        self.scratch = pieces;
+        id
+    }
+
+    /// Goes through the keys from the lowest to the highest; of what is open the first decides.
+    fn sweep(&mut self, keys: &mut [Keys], pieces: &mut Vec<Piece>) {
         keys.sort_unstable();
-        let mut open = std::mem::take(&mut self.open);
+        let open = &mut self.open;
         open.clear();
         let mut coming = keys.iter().peekable();
         let mut position = 0u32;
         while position <= u32::from(u16::MAX) {
-            while let Some((_, last, place)) =
-                coming.next_if(|(first, ..)| u32::from(*first) <= position)
-            {
-                open.push(Reverse((*place, *last)));
+            while let Some(keys) = coming.next_if(|keys| u32::from(keys.first) <= position) {
+                open.push(Reverse((keys.precedence, keys.last, keys.decision)));
             }
-            while open.peek().is_some_and(|Reverse((_, last))| u32::from(*last) < position) {
+            while open.peek().is_some_and(|Reverse((_, last, _))| u32::from(*last) < position) {
                 open.pop();
             }
             let before_next =
-                coming.peek().map_or(u32::from(u16::MAX), |(first, ..)| u32::from(*first) - 1);
+                coming.peek().map_or(u32::from(u16::MAX), |keys| u32::from(keys.first) - 1);
             let (end, decision) = match open.peek() {
-                Some(Reverse((place, last))) => {
-                    (before_next.min(u32::from(*last)), elements[*place as usize].decision)
+                Some(Reverse((_, last, decision))) => {
+                    (before_next.min(u32::from(*last)), *decision)
                 }
                 None => (before_next, Decision::IMPLICIT_DENY.0),
             };
-            push(&mut pieces, end as u16, decision);
+            push(pieces, end as u16, decision);
             position = end + 1;
         }
-        let id = self.intern(&pieces);
-        self.scratch = pieces;
-        self.open = open;
-        id
     }
 
     /// Intervals that [`Self::merge`] would write, or 0 if it needs none of its own.
@@ -266,10 +283,16 @@ impl Sections {
 
     /// The merged section where it is one of the two.
     fn easy(&self, near: Id, far: Id) -> Option<Id> {
+        if far == Self::EMPTY {
+            return Some(near);
+        }
+        if near == Self::EMPTY {
+            return Some(far);
+        }
         let (n, f) = (self.summary(near), self.summary(far));
         if n.worst <= f.best {
             Some(near)
-        } else if near == Self::EMPTY || f.worst < n.best {
+        } else if f.worst < n.best {
             Some(far)
         } else {
             None

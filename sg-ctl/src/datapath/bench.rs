@@ -112,9 +112,9 @@ impl Driver {
             .program_mut(name)
             .ok_or_else(|| failed("load the driver", subject, &"the object does not hold it"))?;
         let loaded = if subject.xdp {
-            <&mut Xdp>::try_from(program).and_then(|program| program.load())
+            <&mut Xdp>::try_from(program).and_then(Xdp::load)
         } else {
-            <&mut SchedClassifier>::try_from(program).and_then(|program| program.load())
+            <&mut SchedClassifier>::try_from(program).and_then(SchedClassifier::load)
         };
         loaded.map_err(|e| failed("load the driver", subject, &e))?;
         Ok(Self { object, xdp: subject.xdp })

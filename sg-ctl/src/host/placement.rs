@@ -20,7 +20,7 @@ use crate::policy::block;
 use crate::policy::model::{
     Action, Interface, Mode, Name, Options, Policy, Protocol, RuleId, Side,
 };
-use crate::policy::resolve::{Resolved, resolve};
+use crate::policy::resolve::{Resolved, RuleIds, resolve, resolve_known};
 use crate::store::{Carrier, Endpoint, ImageKey, PoolFull, State};
 
 /// What the kernel is to enforce for a state that has everything in its place.
@@ -49,59 +49,82 @@ pub(super) fn group_set(interface: &Interface) -> Vec<Name> {
     set.into_iter().cloned().collect()
 }
 
+/// [`resolve_for`] for who knows the ids of the state's rules.
+fn resolve_all(state: &State, ids: &RuleIds, groups: &[Name]) -> Resolved {
+    let slot = |id| state.slots.get(&id).unwrap_or(0);
+    resolve_known(&state.policy, ids, groups, &state.members, state.slots.iter(), slot)
+}
+
 /// The rules of an interface's policy, blocks included, with the counter slots of a state.
 pub(super) fn resolve_for(state: &State, groups: &[Name]) -> Resolved {
     resolve(&state.policy, groups, &state.members, |id| state.slots.get(&id).unwrap_or(0))
 }
 
-/// Digest of everything that an image is compiled from.
-fn image_key(own: &[Rule], other: &[Rule], direction: Direction) -> ImageKey {
-    fn add(hasher: &mut blake3::Hasher, rules: &[Rule]) {
-        let mut bytes = Vec::new();
-        hasher.update(&(rules.len() as u64).to_le_bytes());
-        for rule in rules {
-            bytes.clear();
-            bytes.extend(rule.id.0.to_le_bytes());
-            bytes.extend(rule.slot.to_le_bytes());
-            bytes.push(u8::from(rule.action == Action::Deny) | u8::from(rule.block) << 1);
-            bytes.extend(rule.priority.to_le_bytes());
-            bytes.extend(match rule.protocol {
-                Protocol::All => 256_u16.to_le_bytes(),
-                Protocol::Number(number) => u16::from(number).to_le_bytes(),
-            });
-            bytes.extend((rule.ports.len() as u64).to_le_bytes());
-            for range in &rule.ports {
-                bytes.extend(range.first.to_le_bytes());
-                bytes.extend(range.last.to_le_bytes());
-            }
-            bytes.extend(match rule.icmp {
-                None => [0, 0, 0],
-                Some((kind, None)) => [1, kind, 0],
-                Some((kind, Some(code))) => [2, kind, code],
-            });
-            bytes.extend(rule.peers.as_ref().map_or(u64::MAX, |p| p.len() as u64).to_le_bytes());
-            hasher.update(&bytes);
-            for part in rule.peers.iter().flatten() {
-                bytes.clear();
-                bytes.extend((part.len() as u64).to_le_bytes());
-                for net in part.iter() {
-                    match net.addr() {
-                        std::net::IpAddr::V4(v4) => bytes.extend(v4.octets()),
-                        std::net::IpAddr::V6(v6) => bytes.extend(v6.octets()),
-                    }
-                    bytes.push(net.prefix_len());
-                    bytes.push(u8::from(net.addr().is_ipv6()));
+/// Digests of everything that the images of a policy are compiled from, ingress first.
+fn image_keys(resolved: &Resolved) -> [ImageKey; 2] {
+    let [ingress, egress] = [&resolved.ingress, &resolved.egress].map(|rules| rules_digest(rules));
+    [(Direction::Ingress, &ingress, &egress), (Direction::Egress, &egress, &ingress)].map(
+        |(direction, own, other)| {
+            let mut hasher = blake3::Hasher::new_derive_key("sg 2026 classifier image 3");
+            hasher.update(&[direction as u8]);
+            hasher.update(&sg_common::tables::LAYOUT_VERSION.to_le_bytes());
+            hasher.update(own.as_bytes());
+            hasher.update(other.as_bytes());
+            ImageKey(*hasher.finalize().as_bytes())
+        },
+    )
+}
+
+/// Digest of everything about rules that their image depends on. In another order they have another
+/// digest, though their image is the same: at worst it is compiled and loaded once more.
+fn rules_digest(rules: &[Rule]) -> blake3::Hash {
+    /// The hash is quick only on long inputs.
+    const BUFFER: usize = 1 << 16;
+    let mut hasher = blake3::Hasher::new();
+    let mut bytes = Vec::with_capacity(BUFFER + (1 << 12));
+    bytes.extend((rules.len() as u64).to_le_bytes());
+    for rule in rules {
+        bytes.extend(rule.id.0.to_le_bytes());
+        bytes.extend(rule.slot.to_le_bytes());
+        bytes.push(u8::from(rule.action == Action::Deny) | u8::from(rule.block) << 1);
+        bytes.extend(rule.priority.to_le_bytes());
+        bytes.extend(match rule.protocol {
+            Protocol::All => 256_u16.to_le_bytes(),
+            Protocol::Number(number) => u16::from(number).to_le_bytes(),
+        });
+        bytes.extend((rule.ports.len() as u64).to_le_bytes());
+        for range in &rule.ports {
+            bytes.extend(range.first.to_le_bytes());
+            bytes.extend(range.last.to_le_bytes());
+        }
+        bytes.extend(match rule.icmp {
+            None => [0, 0, 0],
+            Some((kind, None)) => [1, kind, 0],
+            Some((kind, Some(code))) => [2, kind, code],
+        });
+        bytes.extend(rule.peers.as_ref().map_or(u64::MAX, |p| p.len() as u64).to_le_bytes());
+        for part in rule.peers.iter().flatten() {
+            bytes.extend((part.len() as u64).to_le_bytes());
+            for net in part.iter() {
+                match net.addr() {
+                    std::net::IpAddr::V4(v4) => bytes.extend(v4.octets()),
+                    std::net::IpAddr::V6(v6) => bytes.extend(v6.octets()),
                 }
-                hasher.update(&bytes);
+                bytes.push(net.prefix_len());
+                bytes.push(u8::from(net.addr().is_ipv6()));
+                if bytes.len() >= BUFFER {
+                    hasher.update(&bytes);
+                    bytes.clear();
+                }
             }
         }
+        if bytes.len() >= BUFFER {
+            hasher.update(&bytes);
+            bytes.clear();
+        }
     }
-    let mut hasher = blake3::Hasher::new_derive_key("sg 2026 classifier image 2");
-    hasher.update(&[direction as u8]);
-    hasher.update(&sg_common::tables::LAYOUT_VERSION.to_le_bytes());
-    add(&mut hasher, own);
-    add(&mut hasher, other);
-    ImageKey(*hasher.finalize().as_bytes())
+    hasher.update(&bytes);
+    hasher.finalize()
 }
 
 /// Gives everything of `wanted` (its policy and members are what is asked for) a place, for the
@@ -115,10 +138,10 @@ pub(super) fn place(
     attached: impl Fn(u32) -> Option<u32>,
 ) -> anyhow::Result<(State, Placed)> {
     let mut next = wanted;
-    let ids: Vec<RuleId> =
-        block::ids(&next.policy.blocks).chain(rule_ids(&next.policy).map(|rule| rule.2)).collect();
+    let ids = RuleIds::of(&next.policy);
+    let blocks: Vec<RuleId> = block::ids(&next.policy.blocks).collect();
     let slots = next
-        .assign_slots(ids, generation)
+        .assign_slots(blocks.into_iter().chain(ids.sorted()), generation)
         .map_err(|full| limit("rules on this host, with a counter each", full, "all groups"))?;
     let sides: Vec<(Arc<str>, Side)> =
         next.policy.interfaces.iter().map(|(name, i)| (Arc::clone(name), i.side)).collect();
@@ -139,10 +162,8 @@ pub(super) fn place(
     let mut keys = BTreeMap::new();
     let mut compiled: BTreeMap<ImageKey, Arc<Image>> = BTreeMap::new();
     for groups in policies {
-        let resolved = resolve_for(&next, &groups);
-        let pair = DIRECTIONS.map(|direction| {
-            image_key(resolved.of(direction), resolved.of(direction.reverse()), direction)
-        });
+        let resolved = resolve_all(&next, &ids, &groups);
+        let pair = image_keys(&resolved);
         // Each of the two depends on the rules of both, so they are new together.
         if !pair.iter().all(|key| old.images.values().any(|pool| pool.get(key).is_some())) {
             compiled.extend(pair.into_iter().zip(compile_pair(&resolved, &groups)?));
@@ -175,7 +196,7 @@ pub(super) fn place(
                 (Some(ingress), Some(egress)) => [Arc::clone(ingress), Arc::clone(egress)],
                 _ => {
                     let groups = group_set(interface);
-                    compile_pair(&resolve_for(&next, &groups), &groups)?
+                    compile_pair(&resolve_all(&next, &ids, &groups), &groups)?
                 }
             };
             seeds.push(SeedRules { zone, ingress, egress });
@@ -204,8 +225,6 @@ pub(super) fn place(
     };
     Ok((next, Placed { enforcement, seeds }))
 }
-
-const DIRECTIONS: [Direction; 2] = [Direction::Ingress, Direction::Egress];
 
 fn compile_pair(resolved: &Resolved, groups: &[Name]) -> anyhow::Result<[Arc<Image>; 2]> {
     let (ingress, egress) = compile::compile_both(&resolved.ingress, &resolved.egress)

@@ -77,7 +77,7 @@ impl Host {
             generation,
             health,
             interfaces,
-            rules: rule_ids(&state.policy).count(),
+            rules: state.policy.groups.values().map(|g| g.ingress.len() + g.egress.len()).sum(),
             groups: state.policy.groups.len(),
             prefix_lists: state.policy.prefix_lists.len(),
             blocked_addresses: state.policy.blocks.entries.len(),

@@ -3,29 +3,80 @@
 //! Ports and prefixes are sorted and merged, names sorted, doubles dropped. What says "everything"
 //! at length (`0-65535`; `0.0.0.0/0` with `::/0`) becomes the empty list that says it shortly.
 
+use std::borrow::Cow;
+
 use ipnet::IpNet;
 
 use super::model::{Name, PortRange, Rule};
 
+/// The parts of a rule that can be written in several ways, in canonical form. They are the rule's own
+/// where it was written so, as almost all are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Parts<'r> {
+    /// Its ports; empty = all.
+    pub ports: Cow<'r, [PortRange]>,
+    /// Its peers by address; all three empty = anywhere.
+    pub cidrs: Cow<'r, [IpNet]>,
+    /// Its peers by prefix list.
+    pub prefix_lists: Cow<'r, [Name]>,
+    /// Its peers by group.
+    pub groups: Cow<'r, [Name]>,
+}
+
+/// The parts of a rule in canonical form.
+#[must_use]
+pub fn parts(rule: &Rule) -> Parts<'_> {
+    let mut cidrs = match rule.cidrs.as_slice() {
+        [] => Cow::Borrowed(&[][..]),
+        [one] if *one == one.trunc() => Cow::Borrowed(rule.cidrs.as_slice()),
+        several => Cow::Owned(self::cidrs(several)),
+    };
+    if rule.prefix_lists.is_empty() && rule.groups.is_empty() && is_anywhere(&cidrs) {
+        cidrs = Cow::Borrowed(&[]);
+    }
+    Parts {
+        ports: if are_canonical(&rule.ports) {
+            Cow::Borrowed(rule.ports.as_slice())
+        } else {
+            Cow::Owned(self::ports(&rule.ports))
+        },
+        cidrs,
+        prefix_lists: names(&rule.prefix_lists),
+        groups: names(&rule.groups),
+    }
+}
+
 /// The rule in canonical form and without its description.
 #[must_use]
 pub fn rule(rule: &Rule) -> Rule {
-    let mut cidrs = self::cidrs(&rule.cidrs);
-    if rule.prefix_lists.is_empty() && rule.groups.is_empty() && is_anywhere(&cidrs) {
-        cidrs.clear();
-    }
+    let Parts { ports, cidrs, prefix_lists, groups } = parts(rule);
     Rule {
         action: rule.action,
         priority: rule.priority,
         protocol: rule.protocol,
-        ports: ports(&rule.ports),
+        ports: ports.into_owned(),
         icmp_type: rule.icmp_type,
         icmp_code: rule.icmp_code,
-        cidrs,
-        prefix_lists: names(&rule.prefix_lists),
-        groups: names(&rule.groups),
+        cidrs: cidrs.into_owned(),
+        prefix_lists: prefix_lists.into_owned(),
+        groups: groups.into_owned(),
         description: String::new(),
     }
+}
+
+/// Whether two rules are the same but for their descriptions: if they stand in one group and
+/// direction, they have one id.
+#[must_use]
+pub fn same(a: &Rule, b: &Rule) -> bool {
+    let plain =
+        |rule: &Rule| (rule.action, rule.priority, rule.protocol, rule.icmp_type, rule.icmp_code);
+    plain(a) == plain(b) && parts(a) == parts(b)
+}
+
+/// Whether [`ports`] would change nothing.
+fn are_canonical(ports: &[PortRange]) -> bool {
+    let apart = |pair: &[PortRange]| u32::from(pair[0].last) + 1 < u32::from(pair[1].first);
+    ports.windows(2).all(apart) && ports != [PortRange::ALL]
 }
 
 /// Sorted, adjacent and overlapping ranges merged; every port = empty.
@@ -86,11 +137,14 @@ fn is_anywhere(cidrs: &[IpNet]) -> bool {
     matches!(cidrs, [IpNet::V4(v4), IpNet::V6(v6)] if v4.prefix_len() == 0 && v6.prefix_len() == 0)
 }
 
-fn names(names: &[Name]) -> Vec<Name> {
+fn names(names: &[Name]) -> Cow<'_, [Name]> {
+    if names.is_sorted_by(|a, b| a < b) {
+        return Cow::Borrowed(names);
+    }
     let mut sorted = names.to_vec();
     sorted.sort_unstable();
     sorted.dedup();
-    sorted
+    Cow::Owned(sorted)
 }
 
 #[cfg(test)]
@@ -143,6 +197,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn ports_in_canonical_form_are_borrowed(
+            input in prop::collection::vec((any::<u16>(), any::<u16>()), 0..3)
+        ) {
+            let range = |(a, b): &(u16, u16)| PortRange { first: *a.min(b), last: *a.max(b) };
+            let input: Vec<_> = input.iter().map(range).collect();
+            prop_assert_eq!(are_canonical(&input), ports(&input) == input);
+        }
+
         #[test]
         fn merging_keeps_exactly_the_addresses(input in prop::collection::vec(any_net(), 0..12)) {
             let merged = cidrs(&input);

@@ -1,8 +1,10 @@
 //! What a whole policy must fulfil: references, equal rules, limits; and what is worth a warning.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use super::canonical;
 use super::model::{Action, Direction, Group, Name, Policy, Rule, RuleId};
 
 /// Groups of one interface.
@@ -110,10 +112,19 @@ pub(crate) fn unknown<'n>(
 pub fn equal_rules(policy: &Policy) -> Vec<Finding> {
     let mut out = Vec::new();
     for (name, group) in &policy.groups {
-        let mut seen = HashMap::new();
+        // Ids are dear: they are made only of rules whose quick hashes are equal.
+        let mut first: HashMap<u64, (Direction, &Rule)> = HashMap::new();
+        first.reserve(group.ingress.len() + group.egress.len());
+        let mut seen: HashSet<RuleId> = HashSet::new();
         for (direction, index, rule) in rules(group) {
+            let hash = quick_hash(direction, rule);
+            let Some((other_direction, other)) = first.get(&hash) else {
+                first.insert(hash, (direction, rule));
+                continue;
+            };
+            seen.insert(RuleId::of(name, *other_direction, other));
             let id = RuleId::of(name, direction, rule);
-            if seen.insert(id, index).is_some() {
+            if !seen.insert(id) {
                 out.push(Finding {
                     subject: Subject::Rule(name.clone(), direction, index),
                     message: format!("the group \"{name}\" has the rule {id} already"),
@@ -123,6 +134,14 @@ pub fn equal_rules(policy: &Policy) -> Vec<Finding> {
         }
     }
     out
+}
+
+/// Equal for equal rules of one group.
+fn quick_hash(direction: Direction, rule: &Rule) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (direction, rule.action, rule.priority, rule.protocol).hash(&mut hasher);
+    (rule.icmp_type, rule.icmp_code, canonical::parts(rule)).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// All rules of a group: direction, place in its list, rule.

@@ -23,7 +23,9 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::canonical;
@@ -45,12 +47,7 @@ impl RuleId {
     /// The id of a rule of a group.
     #[must_use]
     pub fn of(group: &Name, direction: Direction, rule: &Rule) -> Self {
-        Self::of_canonical(group, direction, &canonical::rule(rule))
-    }
-
-    /// The id of a rule that is in canonical form already.
-    #[must_use]
-    pub fn of_canonical(group: &Name, direction: Direction, rule: &Rule) -> Self {
+        let parts = canonical::parts(rule);
         let mut bytes = Vec::with_capacity(128);
         text(&mut bytes, group.as_str());
         bytes.push(match direction {
@@ -67,16 +64,16 @@ impl RuleId {
             Protocol::Number(n) => u16::from(n),
         };
         bytes.extend(protocol.to_be_bytes());
-        length(&mut bytes, rule.ports.len());
-        for range in &rule.ports {
+        length(&mut bytes, parts.ports.len());
+        for range in parts.ports.iter() {
             bytes.extend(range.first.to_be_bytes());
             bytes.extend(range.last.to_be_bytes());
         }
         for icmp in [rule.icmp_type, rule.icmp_code] {
             bytes.extend(icmp.map_or(256, u16::from).to_be_bytes());
         }
-        length(&mut bytes, rule.cidrs.len());
-        for cidr in &rule.cidrs {
+        length(&mut bytes, parts.cidrs.len());
+        for cidr in parts.cidrs.iter() {
             match cidr.addr() {
                 IpAddr::V4(ip) => {
                     bytes.push(4);
@@ -89,13 +86,17 @@ impl RuleId {
             }
             bytes.push(cidr.prefix_len());
         }
-        for names in [&rule.prefix_lists, &rule.groups] {
+        for names in [&parts.prefix_lists, &parts.groups] {
             length(&mut bytes, names.len());
-            for name in names {
+            for name in names.iter() {
                 text(&mut bytes, name.as_str());
             }
         }
-        Self(digest("sg 2026 rule identity 1", &bytes))
+        // The context is the same for all rules: its hash is made once.
+        static CONTEXT: LazyLock<ContextKey> =
+            LazyLock::new(|| hash_derive_key_context("sg 2026 rule identity 1"));
+        let hash = blake3::Hasher::new_from_context_key(&CONTEXT).update(&bytes).finalize();
+        Self(first_digits(hash.as_bytes()))
     }
 
     /// The id of a block's rule: of a blocked prefix list, or of all blocked addresses together.
@@ -139,8 +140,12 @@ fn length(bytes: &mut Vec<u8>, length: usize) {
 }
 
 fn digest(context: &str, bytes: &[u8]) -> u128 {
+    first_digits(&blake3::derive_key(context, bytes))
+}
+
+fn first_digits(hash: &[u8; 32]) -> u128 {
     let mut first = [0; 16];
-    first.copy_from_slice(&blake3::derive_key(context, bytes)[..16]);
+    first.copy_from_slice(&hash[..16]);
     u128::from_be_bytes(first) >> (128 - 4 * DIGITS)
 }
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::canonical;
-use super::model::{Direction, Group, Name, Policy, Rule, RuleId};
+use super::canonical::{self, Parts};
+use super::check::rules;
+use super::model::{Direction, Group, Name, Policy, RuleId};
 use crate::compile;
 
 /// The two halves of one policy.
@@ -36,6 +37,57 @@ impl Resolved {
     }
 }
 
+/// The ids of all rules of a policy. They are dear, so a command makes them once.
+#[derive(Clone, Debug, Default)]
+pub struct RuleIds {
+    /// Ids of the rules as they stand: group by group, ingress first.
+    ids: Vec<RuleId>,
+    /// For each group the place of its first rule.
+    first: BTreeMap<Name, usize>,
+    /// Places by id.
+    sorted: Vec<u32>,
+}
+
+impl RuleIds {
+    /// The ids of the rules of a policy.
+    #[must_use]
+    pub fn of(policy: &Policy) -> Self {
+        Self::of_groups(policy.groups.iter())
+    }
+
+    fn of_groups<'p>(groups: impl Iterator<Item = (&'p Name, &'p Group)>) -> Self {
+        let mut all = Self::default();
+        for (name, group) in groups {
+            all.first.insert(name.clone(), all.ids.len());
+            let of_rule = |(direction, _, rule)| RuleId::of(name, direction, rule);
+            all.ids.extend(rules(group).map(of_rule));
+        }
+        let mut sorted: Vec<(RuleId, u32)> = all.ids.iter().copied().zip(0..).collect();
+        sorted.sort_unstable();
+        all.sorted = sorted.into_iter().map(|(_, place)| place).collect();
+        all
+    }
+
+    /// All of them, ascending.
+    pub fn sorted(&self) -> impl Iterator<Item = RuleId> {
+        self.sorted.iter().map(|place| self.ids[*place as usize])
+    }
+
+    /// The counter slot of each rule, by its place; 0 where `slots`, which ascend by id, have none.
+    fn slots<'s>(&self, slots: impl Iterator<Item = (&'s RuleId, u32)>) -> Vec<u32> {
+        let mut of_rule = vec![0; self.ids.len()];
+        let mut slots = slots.peekable();
+        for place in &self.sorted {
+            let id = self.ids[*place as usize];
+            while slots.next_if(|(other, _)| **other < id).is_some() {}
+            if let Some((_, slot)) = slots.peek().filter(|(other, _)| **other == id) {
+                of_rule[*place as usize] = *slot;
+            }
+        }
+        of_rule
+    }
+}
+
 /// Puts the rules of `groups` and the blocks together. `members` holds the addresses of every group's members,
 /// `slot` gives the counter slot of a rule. A group or prefix list that does not exist stands for
 /// no address, never for any.
@@ -46,56 +98,80 @@ pub fn resolve(
     members: &BTreeMap<Name, Arc<[IpNet]>>,
     slot: impl Fn(RuleId) -> u32,
 ) -> Resolved {
+    let known = groups.iter().filter_map(|name| policy.groups.get_key_value(name));
+    let ids = RuleIds::of_groups(known);
+    let slots: Vec<u32> = ids.ids.iter().map(|id| slot(*id)).collect();
+    put_together(policy, &ids, groups, members, &slots, slot)
+}
+
+/// [`resolve`] with the ids of the policy's rules, which it then does not have to make, and with
+/// counter slots that ascend by id. `slot` is asked for those of blocks.
+#[must_use]
+pub fn resolve_known<'s>(
+    policy: &Policy,
+    ids: &RuleIds,
+    groups: &[Name],
+    members: &BTreeMap<Name, Arc<[IpNet]>>,
+    slots: impl Iterator<Item = (&'s RuleId, u32)>,
+    slot: impl Fn(RuleId) -> u32,
+) -> Resolved {
+    put_together(policy, ids, groups, members, &ids.slots(slots), slot)
+}
+
+/// The rules in the order in which they stand: walking through them in another one would take
+/// longer than everything else here.
+fn put_together(
+    policy: &Policy,
+    ids: &RuleIds,
+    groups: &[Name],
+    members: &BTreeMap<Name, Arc<[IpNet]>>,
+    slots: &[u32],
+    slot: impl Fn(RuleId) -> u32,
+) -> Resolved {
     let mut resolved = Resolved::default();
     for block in policy.blocks.each() {
         resolved.ingress.push(block.rule(policy, Direction::Ingress, &slot));
         resolved.egress.push(block.rule(policy, Direction::Egress, &slot));
     }
     for name in groups {
-        let Some(group) = policy.groups.get(name) else { continue };
-        for (direction, rule) in directed(group) {
-            let rule = canonical::rule(rule);
-            let id = RuleId::of_canonical(name, direction, &rule);
+        let (Some(group), Some(first)) = (policy.groups.get(name), ids.first.get(name)) else {
+            continue;
+        };
+        resolved.ingress.reserve(group.ingress.len());
+        resolved.egress.reserve(group.egress.len());
+        for ((direction, _, rule), place) in rules(group).zip(*first..) {
+            let parts = canonical::parts(rule);
             let of = match direction {
                 Direction::Ingress => &mut resolved.ingress,
                 Direction::Egress => &mut resolved.egress,
             };
             of.push(compile::Rule {
-                id,
-                slot: slot(id),
+                id: ids.ids[place],
+                slot: slots[place],
                 block: false,
                 action: rule.action,
                 priority: rule.priority,
                 protocol: rule.protocol,
                 icmp: rule.icmp_type.map(|kind| (kind, rule.icmp_code)),
-                peers: peers(policy, members, &rule),
-                ports: rule.ports,
+                peers: peers(policy, members, &parts),
+                ports: parts.ports.into_owned(),
             });
         }
     }
-    // In an order of their own, so that what is made of them does not depend on how they were
-    // entered.
-    resolved.ingress.sort_unstable_by_key(|rule| rule.id);
-    resolved.egress.sort_unstable_by_key(|rule| rule.id);
     resolved
-}
-
-fn directed(group: &Group) -> impl Iterator<Item = (Direction, &Rule)> {
-    let ingress = group.ingress.iter().map(|rule| (Direction::Ingress, rule));
-    ingress.chain(group.egress.iter().map(|rule| (Direction::Egress, rule)))
 }
 
 fn peers(
     policy: &Policy,
     members: &BTreeMap<Name, Arc<[IpNet]>>,
-    rule: &Rule,
+    rule: &Parts<'_>,
 ) -> Option<Vec<Arc<[IpNet]>>> {
     if rule.cidrs.is_empty() && rule.prefix_lists.is_empty() && rule.groups.is_empty() {
         return None;
     }
     let mut peers = Vec::new();
     if !rule.cidrs.is_empty() {
-        peers.push(Arc::from(rule.cidrs.as_slice()));
+        peers.push(Arc::from(&*rule.cidrs));
     }
     let lists = rule.prefix_lists.iter().filter_map(|name| policy.prefix_lists.get(name));
     peers.extend(lists.map(|list| Arc::clone(&list.entries)));
@@ -105,7 +181,7 @@ fn peers(
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::{Action, PrefixList, Protocol};
+    use super::super::model::{Action, PrefixList, Protocol, Rule};
     use super::*;
 
     fn name(text: &str) -> Name {

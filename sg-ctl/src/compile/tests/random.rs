@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::{Budget, Tuning, compile_with};
+use super::super::{Budget, NO_ROOTS, Tuning, compile_with};
 use super::*;
 
 /// Networks that nest and touch: few bits differ.
@@ -130,7 +130,12 @@ fn tuning() -> impl Strategy<Value = Tuning> {
             Just(Budget { fixed: 1 << 20, times: 1 }),
         ]
     };
-    let root = prop_oneof![3 => Just(1 << 20), 1 => Just(0)];
+    let root = prop_oneof![
+        3 => Just(1 << 20),
+        1 => Just(0),
+        1 => Just(40),
+        1 => Just(NO_ROOTS),
+    ];
     (budget(), budget(), root).prop_map(|(flatten, split, root)| Tuning { flatten, split, root })
 }
 

@@ -69,8 +69,14 @@ fn a_policy_that_is_too_large_is_refused_with_its_culprit() {
     own[7].peers = one_list([v4(7 << 8, 24), v4(0xff00_0000, 24)]);
     let tuning = Tuning::default();
     let space = Space::new(&own, tuning, 16 << 20).unwrap();
-    let fits = image(&own, &space, &space, tuning, 16 << 20).unwrap();
+    let smallest = Tuning::SMALLEST;
+    let plain = Space::new(&own, smallest, 16 << 20).unwrap();
+    let fits = image(&own, &plain, &plain, smallest, 16 << 20).unwrap();
     assert_eq!(fits.class(), Some(4));
+    assert!(
+        image(&own, &space, &space, tuning, 16 << 20).unwrap().bytes().len() > fits.bytes().len()
+    );
+    // Where the usual form does not fit, the smallest is tried.
     let limit = fits.bytes().len() as u32 - 8;
     let error = image(&own, &space, &space, tuning, limit).unwrap_err();
     let CompileError::ImageTooLarge { bytes, limit: named, culprit, elements } = error.clone();

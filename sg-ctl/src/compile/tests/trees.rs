@@ -1,6 +1,6 @@
 //! Searches of every size: lists, trees of several levels, nodes, sections.
 
-use super::super::{Tuning, compile, compile_with};
+use super::super::{NO_ROOTS, Tuning, compile, compile_with};
 use super::size::{v4, v6};
 use super::*;
 
@@ -32,11 +32,27 @@ fn check_steps(image: &Image, count: u32, peer: impl Fn(u32) -> IpAddr) {
 fn ipv4_of_every_size() {
     for count in counts() {
         for (root, first) in
-            [(usize::MAX, 0u32), (0, 0), (0, 0x0a00_fff0), (usize::MAX, 0xffff_0000)]
+            [(NO_ROOTS, 0u32), (0, 0), (0, 0x0a00_fff0), (NO_ROOTS, 0xffff_0000), (64, 0)]
         {
             let own = two_rules(count.min(16_000), |n| v4(first + n * 4, 31));
             let image = compile_with(&own, &[], Tuning { root, ..Tuning::default() }).unwrap();
             check_steps(&image, count, |step| IpAddr::V4((first + step).into()));
+        }
+    }
+}
+
+#[test]
+fn roots_of_every_size() {
+    for count in counts() {
+        for root in [0, 64, 1 << 14, NO_ROOTS] {
+            let tuning = Tuning { root, ..Tuning::default() };
+            let count = count.min(16_000);
+            let wide = two_rules(count, |n| v4((n * 4) << 12, 19));
+            let image = compile_with(&wide, &[], tuning).unwrap();
+            check_steps(&image, count, |step| IpAddr::V4((step << 12 | 7).into()));
+            let wide = two_rules(count, |n| v6(u128::from(n * 4) << 108, 19));
+            let image = compile_with(&wide, &[], tuning).unwrap();
+            check_steps(&image, count, |step| IpAddr::V6((u128::from(step) << 108 | 7).into()));
         }
     }
 }

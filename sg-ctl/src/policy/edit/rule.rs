@@ -2,6 +2,7 @@
 
 use ipnet::IpNet;
 
+use super::super::canonical;
 use super::super::check::rules;
 use super::super::model::{
     Action, Direction, Group, Name, Policy, PortRange, Protocol, Rule, RuleId,
@@ -81,7 +82,7 @@ pub fn add_rule(
     let Some(own) = policy.groups.get(group) else { return Err(unknown_group(policy, group)) };
     check(policy, &rule)?;
     let id = RuleId::of(group, direction, &rule);
-    if rules(own).any(|(d, _, other)| d == direction && RuleId::of(group, d, other) == id) {
+    if rules(own).any(|(d, _, other)| d == direction && canonical::same(other, &rule)) {
         return Err(duplicate(group, id));
     }
     let Some(own) = policy.groups.get_mut(group) else { return Err(unknown_group(policy, group)) };
@@ -119,9 +120,8 @@ pub fn modify_rule(
     let RulePlace { group, direction, index } = place;
     let new = RuleId::of(&group, direction, &rule);
     let Some(own) = policy.groups.get_mut(&group) else { return Err(unknown_rule(id)) };
-    let same = |(d, _, other): (Direction, usize, &Rule)| {
-        d == direction && RuleId::of(&group, d, other) == new
-    };
+    let same =
+        |(d, _, other): (Direction, usize, &Rule)| d == direction && canonical::same(other, &rule);
     if new != id && rules(own).any(same) {
         return Err(duplicate(&group, new));
     }

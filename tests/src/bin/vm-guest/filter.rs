@@ -50,6 +50,15 @@ pub(crate) fn services() -> Result<()> {
     Ok(())
 }
 
+pub(crate) fn bench() -> Result<()> {
+    let net = Net::new();
+    for family in [4, 6] {
+        net.sg.run(&format!("bench --rules 100 --laps 3 --family {family}")).ok();
+    }
+    ensure!(net.sg.pins().is_empty(), "left: {:?}", net.sg.pins());
+    Ok(())
+}
+
 pub(crate) fn changes() -> Result<()> {
     for hook in HOOKS {
         let net = Net::new();

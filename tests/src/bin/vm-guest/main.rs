@@ -21,6 +21,7 @@ const CHECKS: &[Check] = &[
     ("images of every size class are placed, many at a time", datapath::place_images),
     ("every program loads and attaches, at every hook", datapath::attach),
     ("allowed services work and others do not, at every hook", filter::services),
+    ("bench measures a packet's cost", filter::bench),
     ("rules change live, and nothing is left after a detach", filter::changes),
     ("the filter comes back after its pins are lost", filter::restore),
     ("tagged frames are judged by the parent and by the VLAN device", stacked::vlan),
