@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(lines[4].times_sg, exact(10.0));
         assert_eq!(lines[5].skipped.as_deref(), Some("too slow"));
         let shown = table(&lines.iter().collect::<Vec<_>>()).to_string();
-        assert!(shown.contains("| 500 (500 to 500)") && !shown.contains("slow"), "{shown}");
+        assert!(shown.contains(" 500 (500 to 500) |") && !shown.contains("slow"), "{shown}");
         let absent = absent(&lines.iter().collect::<Vec<_>>());
         assert_eq!(absent, "- not measured: slow: too slow\n");
     }

@@ -154,8 +154,9 @@ impl Ruleset {
                 .any(|net| self.services.get(&net).is_some_and(holds))
     }
 
-    /// What is allowed, with no packet in two elements: what a prefix repeats of a shorter one around
-    /// it is left out, port by port. For sets that refuse overlapping elements.
+    /// What is allowed, without what a prefix repeats of a shorter one around it, port by port: sets
+    /// refuse elements that overlap in part. Two elements hold the same packet only where the one of
+    /// the longer prefix is for any protocol.
     #[must_use]
     pub fn disjoint(&self) -> Vec<Element> {
         let mut found = Vec::new();
@@ -216,8 +217,8 @@ fn prefixes(address: Ipv4Addr, lengths: &[u8]) -> impl Iterator<Item = Ipv4Net> 
     lengths.iter().map(move |length| Ipv4Net::new_assert(address, *length).trunc())
 }
 
-/// The ports of `own` that are not in `outer`, as disjoint ranges. Services of any protocol meet
-/// only their like: a rule for all protocols has all ports, and hides every other one.
+/// The ports of `own` that are not in `outer`, as disjoint ranges. What is for any protocol has all
+/// ports and hides every other service; it is not cut where `outer` has one of a protocol.
 fn without(own: &[Service], outer: &[Service]) -> Vec<Service> {
     let everything = |services: &[Service]| services.iter().any(|s| s.protocol.is_none());
     if everything(outer) {
@@ -312,10 +313,13 @@ mod tests {
                 assert_eq!(set.allows(address, protocol, port), said, "{packet}");
 
                 let denied = set.denies(address);
-                let holding = disjoint
+                let holding: Vec<&Element> = disjoint
                     .iter()
-                    .filter(|e| e.net.contains(&address) && e.service.holds(protocol, port));
-                assert_eq!(usize::from(said), holding.count() * usize::from(!denied), "{packet}");
+                    .filter(|e| e.net.contains(&address) && e.service.holds(protocol, port))
+                    .collect();
+                assert_eq!(!holding.is_empty() && !denied, said, "{packet}");
+                let of_one = holding.iter().filter(|one| one.service.protocol.is_some());
+                assert!(of_one.count() <= 1, "{packet}: {holding:?}");
 
                 let longest = flattened
                     .iter()
