@@ -163,18 +163,23 @@ fn write(report: &Report, peers: &[Box<dyn Peer>], folder: &Path) -> Result<()> 
     save("results.md", &report.markdown(peers, &plots))
 }
 
-/// What each filter cost with the rules of a style.
+/// What each filter cost with the rules of a style, this one first.
 fn curves(report: &Report, style: Style) -> Vec<Curve> {
     let mut curves: Vec<Curve> = Vec::new();
     for line in report.results.iter().filter(|line| line.style == style.name()) {
         let Line { filter, rules, cost: Some(Spread { median, low, high }), .. } = line else {
             continue;
         };
+        // Around nothing, and all the louder on a logarithmic axis.
+        if *filter == floors::PARSE_PASS {
+            continue;
+        }
         let point = (*rules as f64, [*median, *low, *high]);
         match curves.iter_mut().find(|curve| curve.name == *filter) {
             Some(curve) => curve.points.push(point),
             None => curves.push(Curve { name: (*filter).to_owned(), points: vec![point] }),
         }
     }
+    curves.sort_by_key(|curve| curve.name != sg::NAME);
     curves
 }

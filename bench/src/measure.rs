@@ -22,7 +22,7 @@ pub struct Effort {
     pub loads: usize,
     /// Rounds that count after each of them.
     pub rounds: usize,
-    /// Milliseconds that a filter has in a round at most, as far as that leaves [`FEWEST`] packets.
+    /// Milliseconds that a filter has in a round at most, as far as that leaves enough packets to read a cost from.
     pub milliseconds: u32,
     /// Whether whole runs are read from the clock on the wall, not from threads' times.
     pub wall: bool,

@@ -19,6 +19,8 @@ pub const EMPTY_PROGRAM: &str = "peer_empty";
 pub const EMPTY: &str = "empty";
 /// Name of parse-and-drop: the floor of programs.
 pub const PARSE: &str = "parse";
+/// Name of parse-and-pass.
+pub const PARSE_PASS: &str = "parse-pass";
 /// Name of the floor of whole runs through nftables' ingress hook.
 pub const NETDEV: &str = "netdev-floor";
 /// Name of the floor of whole runs before routing.
@@ -42,7 +44,7 @@ pub(super) fn all() -> Vec<Box<dyn Peer>> {
     vec![
         program(EMPTY, "returns XDP_PASS", EMPTY_PROGRAM, Judges::Nothing),
         program(PARSE, "sg's parser, then XDP_DROP", "peer_parse", Judges::DropsAll),
-        program("parse-pass", "sg's parser, then XDP_PASS", "peer_parse_pass", Judges::Nothing),
+        program(PARSE_PASS, "sg's parser, then XDP_PASS", "peer_parse_pass", Judges::Nothing),
         Box::new(Memory {
             name: "memory",
             about: "sg's parser; one line of the image, one that depends on it, one counter; \
