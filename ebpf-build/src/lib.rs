@@ -1,7 +1,7 @@
 //! Finds the eBPF build tools and builds the kernel programs of `sg-ebpf` with them.
 //!
-//! Two parties need this knowledge: `cargo xtask setup`, which installs what is missing, and the
-//! build script of `sg-ctl`, which embeds the object. Nothing here installs or downloads anything.
+//! Two parties need this knowledge: `cargo xtask setup`, which installs what is missing, and build
+//! scripts, which embed an object ([`script`]): that of `sg-ctl`, and that of `sg-bench`. Nothing here installs or downloads anything.
 //!
 //! Building for the kernel takes three things (see [`toolchain`]):
 //! 1. a Rust compiler together with the sources of its own `core`, since no toolchain ships `core`
@@ -11,9 +11,10 @@
 //!    compare-and-exchange and an older instruction set.
 
 pub mod object;
+pub mod script;
 pub mod toolchain;
 
-pub use object::{Build, build};
+pub use object::{Build, Object, build};
 pub use toolchain::{Compiler, Linker, Missing, Toolchain, toolchain_dir};
 
 /// The command that installs what this crate cannot find.

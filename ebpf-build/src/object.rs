@@ -1,4 +1,4 @@
-//! Building the object of `sg-ebpf`.
+//! Building the objects of `sg-ebpf`.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -25,9 +25,30 @@ pub struct Build {
     pub arch: String,
     /// Whether to build with the feature `log`.
     pub log: bool,
+    /// Which of the objects of `sg-ebpf`.
+    pub object: Object,
 }
 
-/// Builds the object, always optimised, and returns where it lies. Quick when nothing changed.
+/// An object of `sg-ebpf`: one of its binaries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// The programs of the product.
+    Product,
+    /// The programs that the product is compared with.
+    Peers,
+}
+
+impl Object {
+    /// Name of the binary.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Product => "sg-ebpf",
+            Self::Peers => "sg-ebpf-peers",
+        }
+    }
+}
+
+/// Builds an object, always optimised, and returns where it lies. Quick when nothing changed.
 ///
 /// # Errors
 /// The tools are missing, or the build failed (the compiler's own messages went to standard error).
@@ -72,6 +93,7 @@ pub fn build(build: &Build) -> Result<PathBuf, Error> {
         .env("CARGO_TARGET_DIR", &target_dir)
         .env("PATH", path_with(linker.path.parent()))
         .args(["build", "--quiet", "--package", "sg-ebpf", "--release", "--locked"])
+        .args(["--bin", build.object.name()])
         .args(["-Z", "build-std=core", "-Z", "json-target-spec", "--target"])
         .arg(Path::new("sg-ebpf").join(TARGET).with_extension("json"));
     if build.log {
@@ -81,7 +103,7 @@ pub fn build(build: &Build) -> Result<PathBuf, Error> {
     if !status.success() {
         return Err(Error::Failed { command: format!("{command:?}") });
     }
-    Ok(target_dir.join(TARGET).join("release/sg-ebpf"))
+    Ok(target_dir.join(TARGET).join("release").join(build.object.name()))
 }
 
 /// Whether a variable describes the build that this one is started from, and would mislead it.

@@ -50,7 +50,7 @@ fn traffic_control(ctx: &TcContext, hook: Direction) -> i32 {
 /// off and are not interrupted by one another on a CPU.
 #[repr(C)]
 pub(crate) struct Scratch {
-    packet: Packet,
+    pub(crate) packet: Packet,
     quoted: Packet,
     verdict: Verdict,
 }

@@ -2,6 +2,7 @@
 //!
 //! Everything about the product itself lives in `sg-ctl`; this only prepares, calls and packs.
 
+mod bench;
 mod build;
 mod command;
 mod demo;
@@ -33,6 +34,7 @@ enum Verb {
     Build(build::Args),
     Demo(demo::Args),
     Test(test::Args),
+    Bench(bench::Args),
     Install(install::InstallArgs),
     Uninstall(install::UninstallArgs),
     Docs(docs::Args),
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Verb::Build(args) => build::run(&args).map(drop),
         Verb::Demo(args) => demo::run(&args),
         Verb::Test(args) => test::run(&args),
+        Verb::Bench(args) => bench::run(&args),
         Verb::Install(args) => install::install(&args),
         Verb::Uninstall(args) => install::uninstall(&args),
         Verb::Docs(args) => docs::run(&args),

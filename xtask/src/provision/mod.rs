@@ -3,6 +3,7 @@
 //! Whether a tool is there is found out by looking for it each time, never by a note that it was
 //! installed once.
 
+mod bench;
 mod ebpf;
 mod lint;
 mod packages;
@@ -60,6 +61,11 @@ pub(crate) fn for_tests() -> Result<()> {
 /// Sees to it that the demonstration can run.
 pub(crate) fn for_demo() -> Result<()> {
     provide("the demonstration", tests::network())
+}
+
+/// Sees to it that the comparison with other filters can run.
+pub(crate) fn for_bench() -> Result<()> {
+    provide("the comparison", bench::all())
 }
 
 /// Something that may be missing.

@@ -4,7 +4,7 @@ use super::{Need, Remedy, Step};
 use crate::command;
 
 /// A program on the `PATH`, and the package that has it.
-fn program(name: &str, packages: &'static [&'static str], why: &'static str) -> Need {
+pub(super) fn program(name: &str, packages: &'static [&'static str], why: &'static str) -> Need {
     Need {
         what: name.to_owned(),
         why,
