@@ -1,9 +1,14 @@
 //! Measures what users wait for: attaching and applying, one rule more, a large policy, the
-//! throughput of a TCP stream with and without the filter, and many blocked addresses.
+//! throughput of a TCP stream with and without the filter, many blocked addresses, what packets
+//! notice of changes, and how long the kernel holds a CPU for one.
 //!
 //! `cargo run --release --package sg-tests --bin measure` on a quiet machine, as root; behind `--` a
-//! word selects a part (`processes`, `throughput`, `blocks`). Times are of
+//! word selects a part (`processes`, `throughput`, `blocks`,
+//! `changes`, `held`). Times are of
 //! whole processes; each figure is the median of its runs, with the smallest and largest.
+
+mod changes;
+mod held;
 
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
@@ -187,9 +192,14 @@ fn largest() -> f64 {
 
 fn main() {
     let only = std::env::args().nth(1);
-    for (name, part) in
-        [("processes", processes as fn()), ("throughput", throughput), ("blocks", blocks)]
-    {
+    let parts = [
+        ("processes", processes as fn()),
+        ("throughput", throughput),
+        ("blocks", blocks),
+        ("changes", changes::changes),
+        ("held", held::held),
+    ];
+    for (name, part) in parts {
         if only.as_deref().is_none_or(|only| only == name) {
             part();
         }
