@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 use sg_common::tables::{Counter, RuleCounter};
 use sg_common::verdict::{Direction, Reason};
 
-use super::acceptance::{accept, accept_hook, stacking_notes};
+use super::attaching::{Attaching, Outcome};
 use super::devices::{self, Device};
 use super::directory::{CLOSED, NEVER, monotonic_seconds};
-use super::enforcement::{Enforcement, NewImage, Wanted};
+use super::enforcement::{Enforcement, NewImage};
 use super::error::{DatapathError, io_context};
 use super::maps::Maps;
 use super::programs::{Attachment, Found, Programs};
@@ -148,7 +148,6 @@ impl Kernel {
         wanted: &Enforcement,
         lenient: bool,
     ) -> Result<Vec<String>, DatapathError> {
-        let mut warnings = Vec::new();
         probe::require_kernel()?;
         bpffs::prepare(&self.directory)?;
         for child in [MAPS, LINKS] {
@@ -162,7 +161,7 @@ impl Kernel {
                 random_seed(),
             )?);
         }
-        let Some(maps) = &self.maps else { return Ok(warnings) };
+        let Some(maps) = &self.maps else { return Ok(Vec::new()) };
         if let Some(word) = maps.generation().filter(|word| word & NEVER != 0)
             && word & 1 == wanted.generation & 1
         {
@@ -181,17 +180,10 @@ impl Kernel {
 
         let all = devices::devices().map_err(io_context("list", Path::new("the devices")))?;
         let attached = self.programs.list()?;
-        let mut fresh = BTreeSet::new();
-        for interface in &wanted.interfaces {
-            match self.attach_missing(maps, interface, &all, &attached, &mut warnings) {
-                Ok(true) => {
-                    fresh.insert(interface.endpoint);
-                }
-                Ok(false) => {}
-                Err(error) if lenient => warnings.push(format!("{error}")),
-                Err(error) => return Err(error),
-            }
-        }
+        let hooks = hooks_of(&attached, &all);
+        let (programs, hooks) = (&self.programs, &hooks);
+        let attaching = Attaching { programs, maps, all: &all, attached: &attached, hooks };
+        let Outcome { fresh, warnings } = attaching.all(&wanted.interfaces, lenient)?;
         fault::point("links-attached")?;
 
         // Nobody reads the idle directory, and no packet counts for a rule that left two
@@ -233,67 +225,6 @@ impl Kernel {
         maps.set_generation(wanted.generation);
         self.maps = Some(maps);
         Ok(())
-    }
-
-    /// Attaches an interface that has no living attachment. True if it did.
-    fn attach_missing(
-        &self,
-        maps: &Maps,
-        interface: &Wanted,
-        all: &[Device],
-        attached: &[Found],
-        warnings: &mut Vec<String>,
-    ) -> Result<bool, DatapathError> {
-        let own: Vec<&Found> =
-            attached.iter().filter(|f| f.endpoint == interface.endpoint).collect();
-        let alive = own.len() == 2
-            && own.iter().all(|f| f.device != 0 && all.iter().any(|d| d.index == f.device));
-        if alive {
-            self.follow_hook(maps, interface, all)?;
-            return Ok(false);
-        }
-        let Some(device) = devices::by_name(all, &interface.name) else {
-            // Whether it may be missing was decided before the change was stored.
-            if !interface.wait {
-                warnings.push(format!(
-                    "{} does not exist now; `sg-ctl restore` attaches it once it does",
-                    interface.name
-                ));
-            }
-            return Ok(false);
-        };
-        accept(device, interface.hook, all)?;
-        if !own.is_empty() {
-            // Left from a device that is gone, or from an attach that was cut short.
-            self.programs.detach(interface.endpoint)?;
-        }
-        let (_, warning) =
-            self.programs.attach(maps, device, interface.endpoint, interface.hook, all)?;
-        warnings.extend(warning);
-        let devices: Vec<u32> = attached.iter().map(|found| found.device).collect();
-        warnings.extend(stacking_notes(device, &devices, all));
-        Ok(true)
-    }
-
-    /// Moves an attached interface to the hook that the policy asks for now.
-    fn follow_hook(
-        &self,
-        maps: &Maps,
-        interface: &Wanted,
-        all: &[Device],
-    ) -> Result<(), DatapathError> {
-        let hooks = self.hooks(all)?.get(&interface.endpoint).copied().unwrap_or_default();
-        let device = hooks.device.and_then(|index| all.iter().find(|d| d.index == index));
-        match (device, hooks.ingress) {
-            (Some(device), Some(current)) => {
-                if current != Attachment::XdpNative {
-                    accept_hook(device, interface.hook, all)?;
-                }
-                let (endpoint, hook) = (interface.endpoint, interface.hook);
-                self.programs.move_ingress(maps, device, endpoint, current, hook, all)
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Puts a prepared generation in force: from this store on every packet, on every interface and
@@ -342,16 +273,7 @@ impl Kernel {
             // What closes the interfaces of a lost state stays until a state takes its place.
             return Ok(());
         }
-        let leaving: BTreeSet<u32> = self
-            .programs
-            .list()?
-            .into_iter()
-            .map(|found| found.endpoint)
-            .filter(|endpoint| !endpoints.contains(endpoint))
-            .collect();
-        for endpoint in leaving {
-            self.programs.detach(endpoint)?;
-        }
+        self.programs.detach_where(|endpoint| !endpoints.contains(&endpoint))?;
         if endpoints.is_empty() {
             self.maps = None;
             Maps::remove(&self.directory.join(MAPS))?;
@@ -366,26 +288,31 @@ impl Kernel {
     /// # Errors
     /// Where pins or devices cannot be read.
     pub fn hooks(&self, all: &[Device]) -> Result<BTreeMap<u32, Hooks>, DatapathError> {
-        let mut hooks: BTreeMap<u32, Hooks> = BTreeMap::new();
-        for found in self.programs.list()? {
-            let entry = hooks.entry(found.endpoint).or_default();
-            let device = all.iter().find(|d| d.index == found.device);
-            if let Some(device) = device {
-                entry.device = Some(device.index);
-            }
-            let attachment = device.map(|device| match (found.link, device.xdp) {
-                (false, _) => Attachment::Clsact,
-                (true, Some(xdp)) if xdp.id == found.program && xdp.native => Attachment::XdpNative,
-                (true, Some(xdp)) if xdp.id == found.program => Attachment::XdpGeneric,
-                (true, _) => Attachment::Tcx,
-            });
-            match found.hook {
-                Direction::Ingress => entry.ingress = attachment,
-                Direction::Egress => entry.egress = attachment,
-            }
-        }
-        Ok(hooks)
+        Ok(hooks_of(&self.programs.list()?, all))
     }
+}
+
+/// Where each attached endpoint is judged.
+fn hooks_of(attached: &[Found], all: &[Device]) -> BTreeMap<u32, Hooks> {
+    let mut hooks: BTreeMap<u32, Hooks> = BTreeMap::new();
+    for found in attached {
+        let entry = hooks.entry(found.endpoint).or_default();
+        let device = all.iter().find(|d| d.index == found.device);
+        if let Some(device) = device {
+            entry.device = Some(device.index);
+        }
+        let attachment = device.map(|device| match (found.link, device.xdp) {
+            (false, _) => Attachment::Clsact,
+            (true, Some(xdp)) if xdp.id == found.program && xdp.native => Attachment::XdpNative,
+            (true, Some(xdp)) if xdp.id == found.program => Attachment::XdpGeneric,
+            (true, _) => Attachment::Tcx,
+        });
+        match found.hook {
+            Direction::Ingress => entry.ingress = attachment,
+            Direction::Egress => entry.egress = attachment,
+        }
+    }
+    hooks
 }
 
 /// Where an endpoint's device is judged.

@@ -1,6 +1,7 @@
 //! The only place that talks to the kernel: maps, programs, links, devices, sockets.
 
 pub mod acceptance;
+mod attaching;
 pub mod bench;
 pub mod bpffs;
 mod clsact;

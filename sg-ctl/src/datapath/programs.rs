@@ -4,6 +4,7 @@ use std::fs;
 use std::mem;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::{panic, thread};
 
 use aya::programs::links::FdLink;
 use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcAttachType, TcHandle};
@@ -234,16 +235,25 @@ impl Programs {
             use_table: true,
             ..Constants::default()
         };
-        let mut object = load(maps, constants).map_err(|error| {
-            refusal(
-                "load the programs",
-                device,
-                &error,
-                "see the reason; `sg-ctl status` shows what is attached",
-            )
-        })?;
-        self.attach_tc(&mut object, device, endpoint, Direction::Egress, "out")?;
-        let result = self.attach_ingress(&mut object, device, endpoint, hook, all);
+        let load = || {
+            load(maps, constants).map_err(|error| {
+                refusal(
+                    "load the programs",
+                    device,
+                    &error,
+                    "see the reason; `sg-ctl status` shows what is attached",
+                )
+            })
+        };
+        // Side by side: the kernel verifies them one after the other else.
+        let (egress, ingress) = thread::scope(|scope| {
+            let egress = scope
+                .spawn(|| self.attach_tc(&mut load()?, device, endpoint, Direction::Egress, "out"));
+            let ingress =
+                load().and_then(|mut o| self.attach_ingress(&mut o, device, endpoint, hook, all));
+            (egress.join().unwrap_or_else(|panic| panic::resume_unwind(panic)), ingress)
+        });
+        let result = egress.and(ingress);
         if result.is_err() {
             self.detach(endpoint)?;
         }
@@ -432,7 +442,12 @@ impl Programs {
 
     /// Takes every program of an endpoint off its device. Nothing attached is no error.
     pub(super) fn detach(&self, endpoint: u32) -> Result<(), DatapathError> {
-        self.list()?.iter().filter(|f| f.endpoint == endpoint).try_for_each(|f| self.take_off(f))
+        self.detach_where(|other| other == endpoint)
+    }
+
+    /// Takes every program of the endpoints that are meant off its device.
+    pub(super) fn detach_where(&self, meant: impl Fn(u32) -> bool) -> Result<(), DatapathError> {
+        self.list()?.iter().filter(|f| meant(f.endpoint)).try_for_each(|f| self.take_off(f))
     }
 
     fn take_off(&self, found: &Found) -> Result<(), DatapathError> {
