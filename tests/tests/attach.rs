@@ -64,6 +64,43 @@ fn what_cannot_be_filtered_is_refused_with_a_mend() {
     net.sg.run("detach peer0").refuses(&["peer0", "help:"]);
 }
 
+/// Several are attached at a time; one that cannot be ends the whole change.
+#[test]
+#[cfg_attr(not(root), ignore = "needs root")]
+fn many_interfaces_are_attached_together_or_not_at_all() {
+    const LINKS: u8 = 9;
+    let net = Net::with_peers(LINKS);
+    let _servers: Vec<_> = (0..LINKS)
+        .map(|link| services::tcp_echo(&net.host, at(v4(End::Host, link), 7 + u16::from(link))))
+        .collect();
+    // Each interface has a group of its own, which allows a port of its own.
+    let mut policy = String::new();
+    for link in 0..LINKS {
+        let port = 7 + link;
+        policy += &format!(
+            "[groups.g{link}]\n[[groups.g{link}.ingress]]\nprotocol = \"tcp\"\nport = {port}\n\
+             [interfaces.nic{link}]\ngroups = [\"g{link}\"]\nhook = \"xdp\"\n"
+        );
+    }
+    let foreign = Foreign::attach(&net.host, "nic6", Place::Xdp).unwrap();
+    net.sg.run_with("apply --prune -f -", &policy).refuses(&["nic6", "another XDP program"]);
+    for link in 0..LINKS {
+        nothing_attached(&net, &format!("nic{link}"));
+    }
+    assert!(net.sg.pins().is_empty(), "left: {:?}", net.sg.pins());
+    drop(foreign);
+
+    net.sg.apply(&policy).ok();
+    for link in 0..LINKS {
+        let served = at(v4(End::Host, link), 7 + u16::from(link));
+        assert!(tcp_works(&net.peers[usize::from(link)], served), "nic{link} has another's policy");
+    }
+    let status = net.sg.status();
+    let hooks: Vec<_> =
+        list(&status, "interfaces").iter().map(|i| text(i, "device_ingress")).collect();
+    assert_eq!(hooks, ["xdp"; LINKS as usize]);
+}
+
 #[test]
 #[cfg_attr(not(root), ignore = "needs root")]
 fn a_foreign_xdp_program_is_never_replaced() {
