@@ -213,7 +213,7 @@ mod tests {
     fn rules(family: &Family, count: usize) -> Vec<Rule> {
         let policy = policy(family, count, 3);
         assert_eq!(check::errors(&policy), []);
-        policy.groups[&generate::group()].ingress.clone()
+        policy.groups[&generate::group()].ingress.iter().cloned().collect()
     }
 
     fn share(rules: &[Rule], of: impl Fn(&Rule) -> bool) -> usize {

@@ -62,7 +62,7 @@ pub struct Ruleset {
     /// The policy, for sg itself.
     pub policy: Policy,
     /// Its ingress rules, for the reference.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<Rule<'static>>,
     /// What is denied first.
     pub denied: Vec<Ipv4Net>,
     /// What is allowed then, in the order of the rules.
@@ -86,13 +86,14 @@ impl Ruleset {
     pub fn new(style: Style, size: usize) -> Self {
         let policy = style.policy(size);
         let rules = sg_ctl::bench::generate::resolved(&policy).ingress;
+        let rules: Vec<_> = rules.into_iter().map(Rule::into_owned).collect();
         let (mut denied, mut allowed) = (Vec::new(), Vec::new());
         for rule in &rules {
             let nets: Vec<Ipv4Net> = match &rule.peers {
                 None => vec![anywhere()],
-                Some(parts) => parts
-                    .iter()
-                    .flat_map(|part| part.iter())
+                Some(peers) => peers
+                    .parts()
+                    .flatten()
                     .filter_map(|net| match net {
                         IpNet::V4(net) => Some(*net),
                         IpNet::V6(_) => None,

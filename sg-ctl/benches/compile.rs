@@ -18,7 +18,8 @@ fn compile_styles(criterion: &mut Criterion) {
                 if count > most {
                     continue;
                 }
-                let rules = resolved(&generate(style, family, count, SEED));
+                let policy = generate(style, family, count, SEED);
+                let rules = resolved(&policy);
                 let image = compile(&rules.ingress, &rules.egress).expect("it fits");
                 println!("{style} {family:?} {count}: {} bytes", image.bytes().len());
                 group.bench_function(BenchmarkId::from_parameter(count), |bencher| {

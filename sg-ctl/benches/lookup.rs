@@ -20,7 +20,8 @@ fn lookup(criterion: &mut Criterion) {
             let mut group = criterion.benchmark_group(format!("lookup/{style}/{family:?}"));
             group.throughput(Throughput::Elements(1));
             for count in [10, 1000, 10_000, 100_000] {
-                let rules = resolved(&generate(style, family, count, SEED));
+                let policy = generate(style, family, count, SEED);
+                let rules = resolved(&policy);
                 let image = compile(&rules.ingress, &rules.egress).expect("it fits");
                 let packets = draw(&rules.ingress, Direction::Ingress, Mix::HITS, PACKETS, SEED);
                 let asked: Vec<_> = packets.iter().map(|p| (p.peer(), p.key())).collect();

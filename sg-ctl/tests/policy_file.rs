@@ -250,9 +250,10 @@ fn default_egress_is_decided_when_the_file_is_read() {
         |text: &str| toml(&format!("[groups.g]\n{text}")).policy.groups[&name("g")].egress.clone();
     let default = Rule::default_egress();
     let deny = "egress = [{ action = \"deny\", protocol = \"tcp\", port = 25 }]";
-    assert_eq!(egress(""), std::slice::from_ref(&default));
+    assert_eq!(egress(""), Rules::from(vec![default.clone()]));
     assert_eq!(egress("egress = []"), []);
-    assert_eq!(egress("egress = []\ndefault-egress = true"), std::slice::from_ref(&default));
+    let said = egress("egress = []\ndefault-egress = true");
+    assert_eq!(said, Rules::from(vec![default.clone()]));
     assert_eq!(egress("default-egress = false"), []);
     assert_eq!(egress(deny).len(), 2);
     assert_eq!(egress(deny)[1], default);

@@ -103,7 +103,8 @@ fn group() -> impl Strategy<Value = Group> {
             }
             let mut seen = BTreeSet::new();
             members.retain(|net| seen.insert(*net));
-            Group { description, members, ingress: distinct(ingress), egress: distinct(egress) }
+            let (ingress, egress) = (distinct(ingress).into(), distinct(egress).into());
+            Group { description, members, ingress, egress }
         },
     )
 }
@@ -205,14 +206,15 @@ proptest! {
         let mut other = policy.clone();
         for group in other.groups.values_mut() {
             group.members.reverse();
-            for rules in [&mut group.ingress, &mut group.egress] {
-                rules.reverse();
-                for rule in rules {
+            for list in [&mut group.ingress, &mut group.egress] {
+                let mut rules: Vec<Rule> = list.iter().rev().cloned().collect();
+                for rule in &mut rules {
                     rule.ports = canonical::ports(&rule.ports);
                     rule.cidrs.reverse();
                     rule.cidrs.extend(rule.cidrs.first().copied());
                     rule.groups.reverse();
                 }
+                *list = rules.into();
             }
         }
         for interface in other.interfaces.values_mut() {

@@ -133,7 +133,8 @@ pub fn generate(style: Style, family: Family, rules: usize, seed: u64) -> Policy
                     ports: vec![PortRange::one(80), PortRange::one(443)],
                     ..Rule::default()
                 },
-            ];
+            ]
+            .into();
         }
         Style::Mixed => {
             // Places around which prefixes nest; a few rules each.
@@ -145,7 +146,8 @@ pub fn generate(style: Style, family: Family, rules: usize, seed: u64) -> Policy
                     (rule.ports.clone(), rule.icmp_type, rule.cidrs.clone()),
                 );
                 (key, rule)
-            });
+            })
+            .into();
         }
     }
     policy.groups.insert(group(), made.with_default_egress());
@@ -154,7 +156,7 @@ pub fn generate(style: Style, family: Family, rules: usize, seed: u64) -> Policy
 
 /// The rules of a generated policy as the compiler takes them, with counter slots from 1 on.
 #[must_use]
-pub fn resolved(policy: &Policy) -> Resolved {
+pub fn resolved(policy: &Policy) -> Resolved<'_> {
     let mut resolved = resolve(policy, &[group()], &BTreeMap::new(), |_: RuleId| 0);
     let all = resolved.ingress.iter_mut().chain(&mut resolved.egress);
     for (rule, slot) in all.zip(1..) {

@@ -6,7 +6,7 @@ use fastrand::Rng;
 use ipnet::IpNet;
 use sg_common::verdict::Direction;
 
-use crate::compile::Rule;
+use crate::compile::{Peers, Rule};
 use crate::host::Probe;
 use crate::policy::model::Protocol;
 
@@ -39,7 +39,13 @@ impl Mix {
 /// Draws `count` packets in one direction. Rules are chosen evenly, and so are the prefixes of a
 /// rule. Without rules all packets are misses.
 #[must_use]
-pub fn draw(rules: &[Rule], direction: Direction, mix: Mix, count: usize, seed: u64) -> Vec<Probe> {
+pub fn draw(
+    rules: &[Rule<'_>],
+    direction: Direction,
+    mix: Mix,
+    count: usize,
+    seed: u64,
+) -> Vec<Probe> {
     let mut random = Rng::with_seed(seed);
     let v6 = rules.iter().any(|rule| peers(rule).any(|net| net.addr().is_ipv6()));
     let v4 = !v6 || rules.iter().any(|rule| peers(rule).any(|net| net.addr().is_ipv4()));
@@ -62,8 +68,8 @@ pub fn draw(rules: &[Rule], direction: Direction, mix: Mix, count: usize, seed: 
         .collect()
 }
 
-fn peers(rule: &Rule) -> impl Iterator<Item = &IpNet> {
-    rule.peers.iter().flatten().flat_map(|part| part.iter())
+fn peers<'r>(rule: &'r Rule<'_>) -> impl Iterator<Item = &'r IpNet> {
+    rule.peers.iter().flat_map(Peers::parts).flatten()
 }
 
 /// What a rule speaks of.
@@ -117,14 +123,14 @@ fn address_in(net: &IpNet, edge: bool, random: &mut Rng) -> IpAddr {
 }
 
 /// A packet that a rule is for, or one at its edge. `None` for a rule whose peers are nobody.
-fn hit(rule: &Rule, edge: bool, random: &mut Rng) -> Option<Drawn> {
+fn hit(rule: &Rule<'_>, edge: bool, random: &mut Rng) -> Option<Drawn> {
     let v6_only = matches!(rule.protocol, Protocol::Number(58));
     let address = match &rule.peers {
         None => anywhere(v6_only, random),
-        Some(parts) => {
-            let total: usize = parts.iter().map(|part| part.len()).sum();
+        Some(peers) => {
+            let total: usize = peers.parts().map(<[_]>::len).sum();
             let mut place = random.usize(0..total.max(1));
-            let net = parts.iter().find_map(|part| {
+            let net = peers.parts().find_map(|part| {
                 let found = part.get(place);
                 place = place.wrapping_sub(part.len());
                 found
@@ -136,7 +142,7 @@ fn hit(rule: &Rule, edge: bool, random: &mut Rng) -> Option<Drawn> {
         Protocol::Number(number) => number,
         Protocol::All => *random.choice(&[6, 17])?,
     };
-    let port = match random.choice(&rule.ports) {
+    let port = match random.choice(rule.ports.iter()) {
         None => random.u16(..),
         Some(range) if !edge => random.u16(range.first..=range.last),
         Some(range) => *random.choice(&[
@@ -184,17 +190,17 @@ mod tests {
     use crate::compile::reference;
     use crate::policy::model::{Action, PortRange, RuleId};
 
-    fn rule(net: &str, first: u16, last: u16) -> Rule {
+    fn rule(net: &str, first: u16, last: u16) -> Rule<'static> {
         Rule {
             id: RuleId(1),
             slot: 1,
             action: Action::Allow,
             priority: 100,
             protocol: Protocol::Number(6),
-            ports: vec![PortRange { first, last }],
+            ports: vec![PortRange { first, last }].into(),
             icmp: None,
             block: false,
-            peers: Some(vec![Arc::from([net.parse().unwrap()])]),
+            peers: Some(vec![Arc::from([net.parse().unwrap()])].into()),
         }
     }
 

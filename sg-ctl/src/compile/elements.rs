@@ -5,8 +5,8 @@ use ipnet::IpNet;
 use sg_common::classifier::Kind;
 
 use super::Rule;
-use super::sections::Map;
 use crate::policy::model::{Action, PortRange, Protocol};
+use crate::quick::Map;
 
 /// Protocol numbers that have kinds of their own.
 const ICMP: u8 = 1;
@@ -31,12 +31,12 @@ pub(super) enum Selector {
 const BOTH: u8 = 3;
 
 /// Calls `each` with what a rule selects, once for each port range.
-fn selectors(rule: &Rule, mut each: impl FnMut(Selector, u8)) {
+fn selectors(rule: &Rule<'_>, mut each: impl FnMut(Selector, u8)) {
     let mut ports = |kind| {
         if rule.ports.is_empty() {
             each(Selector::One(kind, 0, u16::MAX), BOTH);
         }
-        for PortRange { first, last } in &rule.ports {
+        for PortRange { first, last } in rule.ports.iter() {
             each(Selector::One(kind, *first, *last), BOTH);
         }
     };
@@ -63,16 +63,16 @@ fn selectors(rule: &Rule, mut each: impl FnMut(Selector, u8)) {
 }
 
 /// Pairs of prefix and port range of a rule.
-pub(super) fn count(rule: &Rule) -> u64 {
+pub(super) fn count(rule: &Rule<'_>) -> u64 {
     let ranges = rule.ports.len().max(1) as u64;
     let prefixes =
-        rule.peers.as_ref().map_or(1, |lists| lists.iter().map(|list| list.len() as u64).sum());
+        rule.peers.as_ref().map_or(1, |peers| peers.parts().map(|part| part.len() as u64).sum());
     ranges * prefixes
 }
 
 /// Priority and action as one number; the lowest decides. The rank of a decision: 0 is a block's
 /// alone.
-pub(super) fn rank(rule: &Rule) -> u32 {
+pub(super) fn rank(rule: &Rule<'_>) -> u32 {
     if rule.block {
         return 0;
     }
@@ -81,7 +81,7 @@ pub(super) fn rank(rule: &Rule) -> u32 {
 
 /// Order of elements that match at prefixes of the same length (spec §2.3) as far as it is not the
 /// rules' ids: the least decides. 37 bits.
-fn order(rule: &Rule, selector: Selector) -> u64 {
+fn order(rule: &Rule<'_>, selector: Selector) -> u64 {
     let icmp = match rule.icmp {
         Some((_, Some(_))) => 0u64,
         Some((_, None)) => 1,
@@ -130,7 +130,7 @@ pub(super) struct Elements {
 
 impl Elements {
     /// Elements of these rules.
-    pub(super) fn new(rules: &[Rule]) -> Self {
+    pub(super) fn new(rules: &[Rule<'_>]) -> Self {
         let mut all = Vec::with_capacity(rules.len());
         let mut ends = Vec::with_capacity(rules.len());
         for rule in rules {
@@ -145,6 +145,11 @@ impl Elements {
         Self { all, ends }
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     /// The elements of a rule.
     pub(super) fn of_rule(&self, rule: usize) -> &[Element] {
         let first = if rule == 0 { 0 } else { self.ends[rule - 1] };
@@ -153,7 +158,7 @@ impl Elements {
 }
 
 /// The decision that a rule makes.
-fn decision(rule: &Rule) -> u64 {
+fn decision(rule: &Rule<'_>) -> u64 {
     let allow = u64::from(rule.action == Action::Allow);
     u64::from(rank(rule)) << 32 | u64::from(rule.slot & 0x0fff_ffff) << 4 | allow
 }
@@ -180,15 +185,21 @@ pub(super) struct Peers<'a> {
 
 impl<'a> Peers<'a> {
     /// The lists of these rules.
-    pub(super) fn new(rules: &'a [Rule]) -> Self {
+    pub(super) fn new(rules: &'a [Rule<'_>]) -> Self {
         let mut places: Map<(usize, usize), u32> = Map::default();
-        places.reserve(rules.len());
         let mut lists: Vec<List<'a>> = Vec::with_capacity(rules.len());
         // Each list with each rule that has it.
         let mut pairs: Vec<(u32, u32)> = Vec::with_capacity(rules.len());
         for (index, rule) in rules.iter().enumerate() {
+            // What a rule names itself is no other rule's.
+            if let Some(peers) = &rule.peers
+                && !peers.own.is_empty()
+            {
+                pairs.push((lists.len() as u32, index as u32));
+                lists.push(List { networks: &peers.own, anywhere: false, rules: (0, 1) });
+            }
             let anywhere = rule.peers.is_none();
-            let networks = rule.peers.iter().flatten().map(|list| &list[..]);
+            let networks = rule.peers.iter().flat_map(|peers| &peers.lists).map(|list| &**list);
             let networks =
                 networks.filter(|list| !list.is_empty()).chain(anywhere.then_some(&[][..]));
             for networks in networks {

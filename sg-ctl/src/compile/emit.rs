@@ -13,8 +13,9 @@ use super::hints::{Hints, Interval, intervals};
 use super::narrow;
 use super::prefixes::Space;
 use super::rows::{self, Rows, Whole};
-use super::sections::{self, Map};
+use super::sections;
 use super::{Image, NO_ROOTS, TooLarge, Tuning};
+use crate::quick::Map;
 
 type Written<T> = Result<T, TooLarge>;
 

@@ -21,6 +21,7 @@ mod sections;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -28,11 +29,12 @@ use sg_common::tables::IMAGE_CLASSES;
 
 pub use self::image::Image;
 use self::prefixes::Space;
+use crate::aside;
 use crate::policy::model::{Action, PortRange, Protocol, RuleId};
 
 /// A rule with its peers resolved: what the compiler works on.
 #[derive(Clone, Debug)]
-pub struct Rule {
+pub struct Rule<'p> {
     /// Identity; the last tie-break.
     pub id: RuleId,
     /// Counter slot, 1 to [`sg_common::tables::RULE_SLOTS`] - 1.
@@ -46,11 +48,43 @@ pub struct Rule {
     /// Protocol.
     pub protocol: Protocol,
     /// Destination ports, sorted and merged; empty = all.
-    pub ports: Vec<PortRange>,
+    pub ports: Cow<'p, [PortRange]>,
     /// ICMP type, with its code if that is compared too.
     pub icmp: Option<(u8, Option<u8>)>,
     /// Peers; `None` = anywhere, both families. `Some` with nothing inside matches nothing.
-    pub peers: Option<Vec<Arc<[IpNet]>>>,
+    pub peers: Option<Peers<'p>>,
+}
+
+impl Rule<'_> {
+    /// The rule with copies of what it refers to.
+    #[must_use]
+    pub fn into_owned(self) -> Rule<'static> {
+        let own = |Peers { own, lists }| Peers { own: Cow::Owned(Cow::into_owned(own)), lists };
+        Rule { ports: Cow::Owned(self.ports.into_owned()), peers: self.peers.map(own), ..self }
+    }
+}
+
+/// Addresses that a rule matches.
+#[derive(Clone, Debug, Default)]
+pub struct Peers<'p> {
+    /// Networks that the rule itself names.
+    pub own: Cow<'p, [IpNet]>,
+    /// Networks that it has in common with other rules.
+    pub lists: Vec<Arc<[IpNet]>>,
+}
+
+impl Peers<'_> {
+    /// The rule's own networks, if there are any, and the lists.
+    pub fn parts(&self) -> impl Iterator<Item = &[IpNet]> {
+        let own = (!self.own.is_empty()).then_some(&*self.own);
+        own.into_iter().chain(self.lists.iter().map(|list| &**list))
+    }
+}
+
+impl From<Vec<Arc<[IpNet]>>> for Peers<'_> {
+    fn from(lists: Vec<Arc<[IpNet]>>) -> Self {
+        Self { own: Cow::Borrowed(&[]), lists }
+    }
 }
 
 /// Why rules do not compile.
@@ -134,7 +168,7 @@ impl Tuning {
 ///
 /// # Errors
 /// If the image would be larger than the largest size class.
-pub fn compile(own: &[Rule], other: &[Rule]) -> Result<Image, CompileError> {
+pub fn compile(own: &[Rule<'_>], other: &[Rule<'_>]) -> Result<Image, CompileError> {
     compile_with(own, other, Tuning::default())
 }
 
@@ -142,7 +176,11 @@ pub fn compile(own: &[Rule], other: &[Rule]) -> Result<Image, CompileError> {
 ///
 /// # Errors
 /// As [`compile`].
-pub fn compile_with(own: &[Rule], other: &[Rule], tuning: Tuning) -> Result<Image, CompileError> {
+pub fn compile_with(
+    own: &[Rule<'_>],
+    other: &[Rule<'_>],
+    tuning: Tuning,
+) -> Result<Image, CompileError> {
     image(own, &space(own, tuning)?, &space(other, tuning)?, tuning, LARGEST)
 }
 
@@ -150,23 +188,41 @@ pub fn compile_with(own: &[Rule], other: &[Rule], tuning: Tuning) -> Result<Imag
 ///
 /// # Errors
 /// As [`compile`].
-pub fn compile_both(ingress: &[Rule], egress: &[Rule]) -> Result<(Image, Image), CompileError> {
+pub fn compile_both(
+    ingress: &[Rule<'_>],
+    egress: &[Rule<'_>],
+) -> Result<(Image, Image), CompileError> {
     let tuning = Tuning::default();
-    let (i, e) = (space(ingress, tuning)?, space(egress, tuning)?);
-    Ok((image(ingress, &i, &e, tuning, LARGEST)?, image(egress, &e, &i, tuning, LARGEST)?))
+    let few = ingress.len().min(egress.len()) < ALONE;
+    let (i, e) = both(few, || space(ingress, tuning), || space(egress, tuning));
+    let (i, e) = (i?, e?);
+    let (ingress, egress) = both(
+        few,
+        || image(ingress, &i, &e, tuning, LARGEST),
+        || image(egress, &e, &i, tuning, LARGEST),
+    );
+    Ok((ingress?, egress?))
+}
+
+/// Rules in one direction that are worth a thread of their own.
+const ALONE: usize = 1000;
+
+/// Both results, side by side unless there is little to do.
+fn both<A, B: Send>(little: bool, a: impl FnOnce() -> A, b: impl FnOnce() -> B + Send) -> (A, B) {
+    if little { (a(), b()) } else { aside::both(a, b) }
 }
 
 /// Bytes of the largest size class.
 const LARGEST: u32 = IMAGE_CLASSES[IMAGE_CLASSES.len() - 1];
 
 /// What the rules say of every address.
-fn space(rules: &[Rule], tuning: Tuning) -> Result<Space, CompileError> {
+fn space(rules: &[Rule<'_>], tuning: Tuning) -> Result<Space, CompileError> {
     Space::new(rules, tuning, LARGEST).map_err(|error| too_large(error, rules, LARGEST))
 }
 
 /// Writes the image; one that is too large is tried again as small as it can be.
 fn image(
-    own: &[Rule],
+    own: &[Rule<'_>],
     own_space: &Space,
     other: &Space,
     tuning: Tuning,
@@ -186,7 +242,7 @@ fn image(
 #[derive(Debug)]
 struct TooLarge(u64);
 
-fn too_large(TooLarge(bytes): TooLarge, rules: &[Rule], limit: u32) -> CompileError {
+fn too_large(TooLarge(bytes): TooLarge, rules: &[Rule<'_>], limit: u32) -> CompileError {
     let largest = rules.iter().map(|rule| (elements::count(rule), rule.id)).max();
     let (elements, culprit) = largest.unwrap_or((0, RuleId(0)));
     CompileError::ImageTooLarge { bytes, limit: u64::from(limit), culprit, elements }

@@ -3,8 +3,9 @@
 use super::elements::{Elements, KINDS, Peers, Selector};
 use super::family::Address;
 use super::rows::{self, Rows};
-use super::sections::{self, Keys, Map, Sections};
+use super::sections::{self, Keys, Sections};
 use super::{Rule, TooLarge, Tuning};
+use crate::quick::Map;
 
 /// What one direction's rules say of every address, protocol and key.
 pub(super) struct Space {
@@ -18,10 +19,10 @@ pub(super) struct Space {
 
 impl Space {
     /// Cuts both families. Stops when the rules alone need more sections than `limit` bytes hold.
-    pub(super) fn new(rules: &[Rule], tuning: Tuning, limit: u32) -> Result<Self, TooLarge> {
+    pub(super) fn new(rules: &[Rule<'_>], tuning: Tuning, limit: u32) -> Result<Self, TooLarge> {
         let most = limit as usize / size_of::<u64>();
-        let mut sections = Sections::new();
         let (peers, elements) = (Peers::new(rules), Elements::new(rules));
+        let mut sections = Sections::new(elements.len());
         let v4 = Prefixes::<u32>::new(&peers, &elements, &mut sections, most)?;
         let v6 = Prefixes::<u128>::new(&peers, &elements, &mut sections, most)?;
         let budget = tuning.flatten.of(sections.total()).min(most - sections.total());
@@ -47,7 +48,7 @@ impl<A: Address> Prefixes<A> {
         most: usize,
     ) -> Result<Self, TooLarge> {
         let lists = &peers.lists;
-        let mut named = Vec::new();
+        let mut named = Vec::with_capacity(lists.len());
         for (number, list) in lists.iter().enumerate() {
             if list.anywhere {
                 named.push((A::FIRST, 0, number as u32));
@@ -61,7 +62,7 @@ impl<A: Address> Prefixes<A> {
         let mut sets = Sets { elements, v6: A::V6, keys: Default::default() };
         let mut known: Map<Vec<u32>, u32> = Map::default();
         let mut alone = vec![u32::MAX; lists.len()];
-        let mut own: Vec<[sections::Id; KINDS.len()]> = Vec::new();
+        let mut own: Vec<[sections::Id; KINDS.len()]> = Vec::with_capacity(lists.len());
         let mut prefixes = Vec::with_capacity(named.len());
         for same in named.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
             let next = own.len() as u32;

@@ -7,20 +7,30 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use sg_common::classifier::Kind;
 
-use super::Rule;
+use super::{Peers, Rule};
 use crate::policy::model::{Action, Protocol};
 
 /// The rule that decides a packet, if any matches.
 ///
 /// `key` is that of the kind: see [`Kind`].
 #[must_use]
-pub fn decide(rules: &[Rule], peer: IpAddr, kind: Kind, key: u16) -> Option<&Rule> {
+pub fn decide<'r, 'p>(
+    rules: &'r [Rule<'p>],
+    peer: IpAddr,
+    kind: Kind,
+    key: u16,
+) -> Option<&'r Rule<'p>> {
     matches(rules, peer, kind, key).min_by_key(|(order, _)| *order).map(|(_, rule)| rule)
 }
 
 /// All rules that match a packet, the deciding one first.
 #[must_use]
-pub fn matching(rules: &[Rule], peer: IpAddr, kind: Kind, key: u16) -> Vec<&Rule> {
+pub fn matching<'r, 'p>(
+    rules: &'r [Rule<'p>],
+    peer: IpAddr,
+    kind: Kind,
+    key: u16,
+) -> Vec<&'r Rule<'p>> {
     let mut found: Vec<_> = matches(rules, peer, kind, key).collect();
     found.sort_by_key(|(order, _)| *order);
     found.into_iter().map(|(_, rule)| rule).collect()
@@ -47,7 +57,12 @@ pub struct Distance {
 /// The allow rule that comes nearest to matching a packet which no allow rule matches. A rule that
 /// differs in everything is not near.
 #[must_use]
-pub fn near_miss(rules: &[Rule], peer: IpAddr, kind: Kind, key: u16) -> Option<(&Rule, Distance)> {
+pub fn near_miss<'r, 'p>(
+    rules: &'r [Rule<'p>],
+    peer: IpAddr,
+    kind: Kind,
+    key: u16,
+) -> Option<(&'r Rule<'p>, Distance)> {
     let allows = rules.iter().filter(|rule| rule.action == Action::Allow);
     let near = allows.map(|rule| (distance(rule, peer, kind, key), rule));
     let near = near.filter(|(distance, _)| matches!(distance.differences, 1 | 2));
@@ -57,7 +72,7 @@ pub fn near_miss(rules: &[Rule], peer: IpAddr, kind: Kind, key: u16) -> Option<(
 
 /// How far a rule is from matching a packet; without a difference it matches.
 #[must_use]
-pub fn distance(rule: &Rule, peer: IpAddr, kind: Kind, key: u16) -> Distance {
+pub fn distance(rule: &Rule<'_>, peer: IpAddr, kind: Kind, key: u16) -> Distance {
     let protocol = !protocol_matches(rule, peer.is_ipv6(), kind, key);
     let peer = (prefix(rule, peer).is_none()).then(|| peer_distance(rule, peer));
     let key = if protocol { None } else { key_distance(rule, kind, key) };
@@ -68,12 +83,12 @@ pub fn distance(rule: &Rule, peer: IpAddr, kind: Kind, key: u16) -> Distance {
 /// What decides among matching rules: the least.
 type Order = (bool, u16, bool, Reverse<u8>, bool, u8, u16, crate::policy::model::RuleId);
 
-fn matches(
-    rules: &[Rule],
+fn matches<'r, 'p>(
+    rules: &'r [Rule<'p>],
     peer: IpAddr,
     kind: Kind,
     key: u16,
-) -> impl Iterator<Item = (Order, &Rule)> {
+) -> impl Iterator<Item = (Order, &'r Rule<'p>)> {
     rules.iter().filter_map(move |rule| {
         let prefix = prefix(rule, peer)?;
         if !protocol_matches(rule, peer.is_ipv6(), kind, key) {
@@ -98,19 +113,19 @@ fn matches(
 
 /// Whether one of the rule's peers holds the address.
 #[must_use]
-pub fn holds(rule: &Rule, peer: IpAddr) -> bool {
+pub fn holds(rule: &Rule<'_>, peer: IpAddr) -> bool {
     prefix(rule, peer).is_some()
 }
 
 /// Length of the longest peer that holds the address.
-fn prefix(rule: &Rule, peer: IpAddr) -> Option<u8> {
-    let Some(lists) = &rule.peers else { return Some(0) };
-    let nets = lists.iter().flat_map(|list| list.iter());
+fn prefix(rule: &Rule<'_>, peer: IpAddr) -> Option<u8> {
+    let Some(peers) = &rule.peers else { return Some(0) };
+    let nets = peers.parts().flatten();
     nets.filter(|net| net.contains(&peer)).map(IpNet::prefix_len).max()
 }
 
 /// Width less one of the narrowest port range that holds the port; all ports if the rule has none.
-fn ports(rule: &Rule, port: u16) -> Option<u16> {
+fn ports(rule: &Rule<'_>, port: u16) -> Option<u16> {
     if rule.ports.is_empty() {
         return Some(u16::MAX);
     }
@@ -118,7 +133,7 @@ fn ports(rule: &Rule, port: u16) -> Option<u16> {
     around.map(|range| range.last - range.first).min()
 }
 
-fn protocol_matches(rule: &Rule, v6: bool, kind: Kind, key: u16) -> bool {
+fn protocol_matches(rule: &Rule<'_>, v6: bool, kind: Kind, key: u16) -> bool {
     let Protocol::Number(number) = rule.protocol else { return true };
     match kind {
         Kind::Tcp => number == 6,
@@ -130,7 +145,7 @@ fn protocol_matches(rule: &Rule, v6: bool, kind: Kind, key: u16) -> bool {
     }
 }
 
-fn key_distance(rule: &Rule, kind: Kind, key: u16) -> Option<u16> {
+fn key_distance(rule: &Rule<'_>, kind: Kind, key: u16) -> Option<u16> {
     match (kind, rule.icmp) {
         (Kind::Tcp | Kind::Udp | Kind::Sctp, _) => {
             let far = |first: u16, last: u16| {
@@ -150,9 +165,8 @@ fn key_distance(rule: &Rule, kind: Kind, key: u16) -> Option<u16> {
     }
 }
 
-fn peer_distance(rule: &Rule, peer: IpAddr) -> u8 {
-    let lists = rule.peers.iter().flatten();
-    let nets = lists.flat_map(|list| list.iter());
+fn peer_distance(rule: &Rule<'_>, peer: IpAddr) -> u8 {
+    let nets = rule.peers.iter().flat_map(Peers::parts).flatten();
     let common = |net: &IpNet| match (net, peer) {
         (IpNet::V4(net), IpAddr::V4(peer)) => {
             let same = (net.network().to_bits() ^ peer.to_bits()).leading_zeros() as u8;

@@ -10,7 +10,8 @@ use hashbrown::HashTable;
 use sg_common::classifier::{Decision, Kind};
 
 use super::elements::KINDS;
-use super::sections::{self, Map, Mix, Sections, rank};
+use super::sections::{self, Sections, rank};
+use crate::quick::{Map, Mix};
 
 /// A row's number.
 pub(super) type Id = u32;
@@ -75,11 +76,13 @@ impl Rows {
 
     /// Only [`Self::EMPTY`].
     pub(super) fn new(sections: Sections, budget: usize) -> Self {
+        // Most rows are made for a section of their own.
+        let room = sections.len();
         let mut rows = Self {
             sections,
-            rows: Vec::new(),
-            reach: Vec::new(),
-            by_content: HashTable::new(),
+            rows: Vec::with_capacity(room),
+            reach: Vec::with_capacity(room),
+            by_content: HashTable::with_capacity(room),
             lean: Map::default(),
             budget,
         };

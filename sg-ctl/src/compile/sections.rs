@@ -2,57 +2,14 @@
 //! once.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::BinaryHeap;
+use std::hash::Hasher;
 
 use hashbrown::HashTable;
 use sg_common::classifier::Decision;
 
 use super::elements::Element;
-
-/// A map with a fast hash without a random seed. Nothing iterates over one.
-pub(super) type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
-
-/// Multiply and fold. Keys are made of small numbers and other hashes; nobody gains by collisions
-/// who could not write a policy.
-#[derive(Default)]
-pub(super) struct Mix(u64);
-
-impl Mix {
-    /// Mixes a word in.
-    pub(super) fn add(&mut self, word: u64) {
-        let mixed = (self.0 ^ word).wrapping_add(0xf39c_c060_5ced_c835);
-        let product = u128::from(mixed) * 0x9e37_79b9_7f4a_7c15;
-        self.0 = (product >> 64) as u64 ^ product as u64;
-    }
-}
-
-impl Hasher for Mix {
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.add(u64::from_le_bytes(word));
-        }
-        self.add(bytes.len() as u64);
-    }
-
-    fn write_u32(&mut self, word: u32) {
-        self.add(u64::from(word));
-    }
-
-    fn write_u64(&mut self, word: u64) {
-        self.add(word);
-    }
-
-    fn write_usize(&mut self, word: usize) {
-        self.add(word as u64);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
+use crate::quick::{Map, Mix};
 
 /// An interval of keys, from the end of the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,12 +81,12 @@ impl Sections {
     /// The section in which no rule decides anything.
     pub(super) const EMPTY: Id = 0;
 
-    /// Only [`Self::EMPTY`].
-    pub(super) fn new() -> Self {
+    /// Only [`Self::EMPTY`], with room for those of so many elements as are usual.
+    pub(super) fn new(elements: usize) -> Self {
         let mut sections = Self {
-            pieces: Vec::new(),
-            entries: Vec::new(),
-            by_hash: HashTable::new(),
+            pieces: Vec::with_capacity(3 * elements),
+            entries: Vec::with_capacity(elements),
+            by_hash: HashTable::with_capacity(elements),
             merged: Map::default(),
             scratch: Vec::new(),
             open: BinaryHeap::new(),

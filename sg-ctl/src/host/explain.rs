@@ -140,11 +140,8 @@ fn entered(state: &State, groups: &[Name], peer: IpAddr) -> BTreeMap<RuleId, Exp
     }
     for name in groups {
         let Some(group) = state.policy.groups.get(name) else { continue };
-        for (direction, list) in
-            [(Direction::Ingress, &group.ingress), (Direction::Egress, &group.egress)]
-        {
-            for rule in list {
-                let id = RuleId::of(name, direction, rule);
+        for (direction, list) in group.lists() {
+            for (id, rule) in list.ids(name, direction).zip(list.iter()) {
                 let (group, rule) = (Some(name.clone()), rule.clone());
                 rules.insert(id, ExplainedRule { group, direction, id, rule });
             }
@@ -160,10 +157,7 @@ fn describe(state: &State, probe: &Probe, verdict: &Verdict) -> Explanation {
     let resolved = resolve_for(state, &groups);
     let peer = probe.peer();
     let rules = entered(state, &groups, peer);
-    let by_slot = |slot: u32| {
-        let id = state.slots.iter().find_map(|(id, s)| (slot != 0 && s == slot).then_some(*id))?;
-        rules.get(&id).cloned()
-    };
+    let by_slot = |slot: u32| rules.get(state.slots.key_of(slot)?).cloned();
     let (kind, key) = probe.key();
     let deciding = verdict.forward_slot.and_then(&by_slot);
     let own = resolved.of(probe.direction);

@@ -11,16 +11,16 @@ use sg_common::tables::{
 use sg_common::verdict::Direction;
 
 use super::facts::Facts;
-use crate::compile::{self, Image, Rule};
+use crate::aside;
+use crate::compile::{self, Image, Peers, Rule};
 use crate::datapath::connections::SeedRules;
 use crate::datapath::enforcement::{Enforcement, NewImage, Wanted};
 use crate::datapath::images::split_slot;
 use crate::datapath::{DatapathError, devices};
-use crate::policy::block;
 use crate::policy::model::{
     Action, Interface, Mode, Name, Options, Policy, Protocol, RuleId, Side,
 };
-use crate::policy::resolve::{Resolved, RuleIds, resolve, resolve_known};
+use crate::policy::resolve::{Resolved, resolve_noted};
 use crate::store::{Carrier, Endpoint, ImageKey, PoolFull, State};
 
 /// What the kernel is to enforce for a state that has everything in its place.
@@ -34,13 +34,8 @@ pub(super) struct Placed {
 
 /// Rules of every group, by identity.
 pub(super) fn rule_ids(policy: &Policy) -> impl Iterator<Item = (&Name, Direction, RuleId)> {
-    policy.groups.iter().flat_map(|(name, group)| {
-        let ingress = group.ingress.iter().map(|rule| (Direction::Ingress, rule));
-        let egress = group.egress.iter().map(|rule| (Direction::Egress, rule));
-        ingress
-            .chain(egress)
-            .map(move |(direction, rule)| (name, direction, RuleId::of(name, direction, rule)))
-    })
+    let groups = policy.groups.iter();
+    groups.flat_map(|(name, group)| group.ids(name).map(move |(way, id)| (name, way, id)))
 }
 
 /// The groups of an interface, sorted, without doubles: what a policy is named by.
@@ -49,19 +44,17 @@ pub(super) fn group_set(interface: &Interface) -> Vec<Name> {
     set.into_iter().cloned().collect()
 }
 
-/// [`resolve_for`] for who knows the ids of the state's rules.
-fn resolve_all(state: &State, ids: &RuleIds, groups: &[Name]) -> Resolved {
-    let slot = |id| state.slots.get(&id).unwrap_or(0);
-    resolve_known(&state.policy, ids, groups, &state.members, state.slots.iter(), slot)
-}
-
 /// The rules of an interface's policy, blocks included, with the counter slots of a state.
-pub(super) fn resolve_for(state: &State, groups: &[Name]) -> Resolved {
-    resolve(&state.policy, groups, &state.members, |id| state.slots.get(&id).unwrap_or(0))
+pub(super) fn resolve_for<'s>(state: &'s State, groups: &[Name]) -> Resolved<'s> {
+    let slot = |id: RuleId, noted: Option<u32>| {
+        let noted = noted.filter(|slot| state.slots.key_of(*slot) == Some(&id));
+        noted.or_else(|| state.slots.get(&id)).unwrap_or(0)
+    };
+    resolve_noted(&state.policy, groups, &state.members, slot)
 }
 
 /// Digests of everything that the images of a policy are compiled from, ingress first.
-fn image_keys(resolved: &Resolved) -> [ImageKey; 2] {
+fn image_keys(resolved: &Resolved<'_>) -> [ImageKey; 2] {
     let [ingress, egress] = [&resolved.ingress, &resolved.egress].map(|rules| rules_digest(rules));
     [(Direction::Ingress, &ingress, &egress), (Direction::Egress, &egress, &ingress)].map(
         |(direction, own, other)| {
@@ -77,7 +70,7 @@ fn image_keys(resolved: &Resolved) -> [ImageKey; 2] {
 
 /// Digest of everything about rules that their image depends on. In another order they have another
 /// digest, though their image is the same: at worst it is compiled and loaded once more.
-fn rules_digest(rules: &[Rule]) -> blake3::Hash {
+fn rules_digest(rules: &[Rule<'_>]) -> blake3::Hash {
     /// The hash is quick only on long inputs.
     const BUFFER: usize = 1 << 16;
     let mut hasher = blake3::Hasher::new();
@@ -93,7 +86,7 @@ fn rules_digest(rules: &[Rule]) -> blake3::Hash {
             Protocol::Number(number) => u16::from(number).to_le_bytes(),
         });
         bytes.extend((rule.ports.len() as u64).to_le_bytes());
-        for range in &rule.ports {
+        for range in rule.ports.iter() {
             bytes.extend(range.first.to_le_bytes());
             bytes.extend(range.last.to_le_bytes());
         }
@@ -102,8 +95,9 @@ fn rules_digest(rules: &[Rule]) -> blake3::Hash {
             Some((kind, None)) => [1, kind, 0],
             Some((kind, Some(code))) => [2, kind, code],
         });
-        bytes.extend(rule.peers.as_ref().map_or(u64::MAX, |p| p.len() as u64).to_le_bytes());
-        for part in rule.peers.iter().flatten() {
+        let parts = rule.peers.as_ref().map_or(u64::MAX, |peers| peers.parts().count() as u64);
+        bytes.extend(parts.to_le_bytes());
+        for part in rule.peers.iter().flat_map(Peers::parts) {
             bytes.extend((part.len() as u64).to_le_bytes());
             for net in part.iter() {
                 match net.addr() {
@@ -138,10 +132,8 @@ pub(super) fn place(
     attached: impl Fn(u32) -> Option<u32>,
 ) -> anyhow::Result<(State, Placed)> {
     let mut next = wanted;
-    let ids = RuleIds::of(&next.policy);
-    let blocks: Vec<RuleId> = block::ids(&next.policy.blocks).collect();
     let slots = next
-        .assign_slots(blocks.into_iter().chain(ids.sorted()), generation)
+        .assign_all_slots(generation)
         .map_err(|full| limit("rules on this host, with a counter each", full, "all groups"))?;
     let sides: Vec<(Arc<str>, Side)> =
         next.policy.interfaces.iter().map(|(name, i)| (Arc::clone(name), i.side)).collect();
@@ -162,11 +154,21 @@ pub(super) fn place(
     let mut keys = BTreeMap::new();
     let mut compiled: BTreeMap<ImageKey, Arc<Image>> = BTreeMap::new();
     for groups in policies {
-        let resolved = resolve_all(&next, &ids, &groups);
-        let pair = image_keys(&resolved);
+        let resolved = resolve_for(&next, &groups);
+        let known = |key: &ImageKey| old.images.values().any(|pool| pool.get(key).is_some());
+        // Where the rules are others, so are the images in all likelihood: that is made sure of
+        // while they are compiled.
+        let (early, pair) = match stays(&old.policy, &next.policy, &groups) {
+            true => (None, image_keys(&resolved)),
+            false => {
+                let compile = || Some(compile_pair(&resolved, &groups));
+                aside::both(compile, || image_keys(&resolved))
+            }
+        };
         // Each of the two depends on the rules of both, so they are new together.
-        if !pair.iter().all(|key| old.images.values().any(|pool| pool.get(key).is_some())) {
-            compiled.extend(pair.into_iter().zip(compile_pair(&resolved, &groups)?));
+        if !pair.iter().all(known) {
+            let images = early.unwrap_or_else(|| compile_pair(&resolved, &groups))?;
+            compiled.extend(pair.into_iter().zip(images));
         }
         keys.insert(groups, pair);
     }
@@ -196,7 +198,7 @@ pub(super) fn place(
                 (Some(ingress), Some(egress)) => [Arc::clone(ingress), Arc::clone(egress)],
                 _ => {
                     let groups = group_set(interface);
-                    compile_pair(&resolve_all(&next, &ids, &groups), &groups)?
+                    compile_pair(&resolve_for(&next, &groups), &groups)?
                 }
             };
             seeds.push(SeedRules { zone, ingress, egress });
@@ -226,7 +228,17 @@ pub(super) fn place(
     Ok((next, Placed { enforcement, seeds }))
 }
 
-fn compile_pair(resolved: &Resolved, groups: &[Name]) -> anyhow::Result<[Arc<Image>; 2]> {
+/// Whether groups have the very rules that they had.
+fn stays(old: &Policy, new: &Policy, groups: &[Name]) -> bool {
+    groups.iter().all(|name| match (old.groups.get(name), new.groups.get(name)) {
+        (Some(old), Some(new)) => {
+            old.ingress.shares_all(&new.ingress) && old.egress.shares_all(&new.egress)
+        }
+        (old, new) => old.is_none() && new.is_none(),
+    })
+}
+
+fn compile_pair(resolved: &Resolved<'_>, groups: &[Name]) -> anyhow::Result<[Arc<Image>; 2]> {
     let (ingress, egress) = compile::compile_both(&resolved.ingress, &resolved.egress)
         .map_err(|error| in_policy(error, groups))?;
     Ok([ingress, egress].map(Arc::new))

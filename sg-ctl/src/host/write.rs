@@ -57,11 +57,11 @@ impl Host {
                     .map_err(|error| BoxError::from(Failure::from(error)))
             })
             .map_err(without_carrier)?;
-        Ok(Written {
-            generation: outcome.generation,
-            changed: outcome.changed,
-            warnings: outcome.warnings.iter().map(ToString::to_string).collect(),
-        })
+        let warnings = outcome.warnings.iter().map(ToString::to_string).collect();
+        let (generation, changed) = (outcome.generation, outcome.changed);
+        // The process ends soon: taking states of 100 000 rules apart would only make it later.
+        std::mem::forget((outcome.before, outcome.state));
+        Ok(Written { generation, changed, warnings })
     }
 
     /// Resolves group members anew and puts the result in force.
@@ -96,7 +96,8 @@ fn plan(
 ) -> anyhow::Result<State> {
     let mut state = base.state.clone();
     edit(&mut state.policy)?;
-    if let Some(finding) = check::errors(&state.policy).into_iter().next() {
+    if let Some(finding) = check::errors_since(&base.state.policy, &state.policy).into_iter().next()
+    {
         return Err(crate::error::refuse(finding.message, finding.help));
     }
     let device_of =
@@ -129,7 +130,10 @@ fn plan(
 }
 
 /// Rules of an interface, for those who ask about one.
-pub(super) fn rules_of(state: &State, name: &str) -> Option<crate::policy::resolve::Resolved> {
+pub(super) fn rules_of<'s>(
+    state: &'s State,
+    name: &str,
+) -> Option<crate::policy::resolve::Resolved<'s>> {
     let interface = state.policy.interfaces.get(name)?;
     Some(resolve_for(state, &group_set(interface)))
 }

@@ -5,6 +5,7 @@
 //! of their own: one for each direction for all blocked addresses together, and one for each
 //! direction of each blocked prefix list, so their counters do not depend on what is blocked.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -97,7 +98,7 @@ impl Block {
         policy: &Policy,
         direction: Direction,
         slot: impl Fn(RuleId) -> u32,
-    ) -> compile::Rule {
+    ) -> compile::Rule<'static> {
         let id = self.id(direction);
         compile::Rule {
             id,
@@ -106,9 +107,9 @@ impl Block {
             action: Action::Deny,
             priority: PRIORITY,
             protocol: super::model::Protocol::All,
-            ports: Vec::new(),
+            ports: Cow::Borrowed(&[]),
             icmp: None,
-            peers: Some(vec![self.entries(policy)]),
+            peers: Some(vec![self.entries(policy)].into()),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! What a whole policy must fulfil: references, equal rules, limits; and what is worth a warning.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::canonical;
 use super::model::{Action, Direction, Group, Name, Policy, Rule, RuleId};
+use super::rules::Piece;
+use crate::quick::{Map, Mix, Set};
 
 /// Groups of one interface.
 pub const GROUPS_PER_INTERFACE: usize = 64;
@@ -61,12 +63,72 @@ pub fn errors(policy: &Policy) -> Vec<Finding> {
     out
 }
 
+/// [`errors`] of a policy that was made from `former`, which has none. Rules that the two share are
+/// looked at only where others may have made them wrong.
+#[must_use]
+pub fn errors_since(former: &Policy, policy: &Policy) -> Vec<Finding> {
+    fn has_all<K: Ord, V>(new: &BTreeMap<K, V>, old: &BTreeMap<K, V>) -> bool {
+        old.keys().all(|name| new.contains_key(name))
+    }
+    let names_stay = has_all(&policy.groups, &former.groups)
+        && has_all(&policy.prefix_lists, &former.prefix_lists);
+    let mut out = match names_stay {
+        true => references_of(policy, |name, direction| {
+            former.groups.get(name).map(|group| group.list(direction).piece_set())
+        }),
+        false => references(policy),
+    };
+    out.extend(policy.groups.iter().flat_map(|(name, group)| match former.groups.get(name) {
+        Some(former) => equal_rules_since(name, former, group),
+        None => equal_rules_of(name, group),
+    }));
+    out.extend(limits(policy));
+    debug_assert_eq!(out, errors(policy));
+    out
+}
+
+/// Rules that are in a group twice, where in `former` none was.
+fn equal_rules_since(name: &Name, former: &Group, group: &Group) -> Vec<Finding> {
+    let pieces = || {
+        let lists = group.lists().into_iter();
+        lists.flat_map(|(way, list)| {
+            let old = former.list(way).piece_set();
+            let is_new = move |piece: &Arc<Piece>| !old.contains(&Arc::as_ptr(piece));
+            list.piece_ids(name, way).map(move |(piece, ids)| (is_new(piece), ids))
+        })
+    };
+    let mut ids: Set<RuleId> = Set::default();
+    let new = pieces().filter(|(new, _)| *new).flat_map(|(_, new)| new.into_owned());
+    let apart = { new }.all(|id| ids.insert(id))
+        && (ids.is_empty()
+            || pieces()
+                .filter(|(new, _)| !new)
+                .all(|(_, old)| old.iter().all(|id| !ids.contains(id))));
+    if apart { Vec::new() } else { equal_rules_of(name, group) }
+}
+
 /// References to groups and prefix lists that do not exist.
 #[must_use]
 pub fn references(policy: &Policy) -> Vec<Finding> {
+    references_of(policy, |_, _| None)
+}
+
+/// [`references`] without those of the pieces of rules that `right` knows to be right.
+fn references_of(
+    policy: &Policy,
+    right: impl Fn(&Name, Direction) -> Option<Set<*const Piece>>,
+) -> Vec<Finding> {
     let mut out = Vec::new();
     for (name, group) in &policy.groups {
-        for (direction, index, rule) in rules(group) {
+        let chosen = group.lists().into_iter().flat_map(|(direction, list)| {
+            let right = right(name, direction).unwrap_or_default();
+            list.numbered_pieces()
+                .filter(move |(_, piece)| !right.contains(&Arc::as_ptr(piece)))
+                .flat_map(move |(first, piece)| {
+                    (first..).zip(piece.rules()).map(move |(index, rule)| (direction, index, rule))
+                })
+        });
+        for (direction, index, rule) in chosen {
             let subject = || Subject::Rule(name.clone(), direction, index);
             for peer in rule.groups.iter().filter(|peer| !policy.groups.contains_key(*peer)) {
                 out.push(unknown("group", peer, subject(), policy.groups.keys()));
@@ -110,27 +172,29 @@ pub(crate) fn unknown<'n>(
 /// Rules that are in a group twice.
 #[must_use]
 pub fn equal_rules(policy: &Policy) -> Vec<Finding> {
+    policy.groups.iter().flat_map(|(name, group)| equal_rules_of(name, group)).collect()
+}
+
+fn equal_rules_of(name: &Name, group: &Group) -> Vec<Finding> {
     let mut out = Vec::new();
-    for (name, group) in &policy.groups {
-        // Ids are dear: they are made only of rules whose quick hashes are equal.
-        let mut first: HashMap<u64, (Direction, &Rule)> = HashMap::new();
-        first.reserve(group.ingress.len() + group.egress.len());
-        let mut seen: HashSet<RuleId> = HashSet::new();
-        for (direction, index, rule) in rules(group) {
-            let hash = quick_hash(direction, rule);
-            let Some((other_direction, other)) = first.get(&hash) else {
-                first.insert(hash, (direction, rule));
-                continue;
-            };
-            seen.insert(RuleId::of(name, *other_direction, other));
-            let id = RuleId::of(name, direction, rule);
-            if !seen.insert(id) {
-                out.push(Finding {
-                    subject: Subject::Rule(name.clone(), direction, index),
-                    message: format!("the group \"{name}\" has the rule {id} already"),
-                    help: "a rule stands in a group once, whatever its description".into(),
-                });
-            }
+    // Ids are dear: they are made only of rules whose quick hashes are equal.
+    let mut first: Map<u64, (Direction, &Rule)> = Map::default();
+    first.reserve(group.ingress.len() + group.egress.len());
+    let mut seen: Set<RuleId> = Set::default();
+    for (direction, index, rule) in rules(group) {
+        let hash = quick_hash(direction, rule);
+        let Some((other_direction, other)) = first.get(&hash) else {
+            first.insert(hash, (direction, rule));
+            continue;
+        };
+        seen.insert(RuleId::of(name, *other_direction, other));
+        let id = RuleId::of(name, direction, rule);
+        if !seen.insert(id) {
+            out.push(Finding {
+                subject: Subject::Rule(name.clone(), direction, index),
+                message: format!("the group \"{name}\" has the rule {id} already"),
+                help: "a rule stands in a group once, whatever its description".into(),
+            });
         }
     }
     out
@@ -138,7 +202,7 @@ pub fn equal_rules(policy: &Policy) -> Vec<Finding> {
 
 /// Equal for equal rules of one group.
 fn quick_hash(direction: Direction, rule: &Rule) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = Mix::default();
     (direction, rule.action, rule.priority, rule.protocol).hash(&mut hasher);
     (rule.icmp_type, rule.icmp_code, canonical::parts(rule)).hash(&mut hasher);
     hasher.finish()
@@ -317,7 +381,7 @@ fn undone_egress(policy: &Policy, interface: &Arc<str>, groups: &[Name]) -> Opti
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::{Interface, PrefixList};
+    use super::super::model::{Interface, PortRange, PrefixList, Protocol};
     use super::*;
 
     fn name(text: &str) -> Name {
@@ -330,7 +394,11 @@ mod tests {
         let again = Rule { description: "again".into(), ..rule() };
         let listed = Rule { prefix_lists: vec![name("x")], ..Rule::default() };
         let mut policy = Policy::default();
-        let web = Group { ingress: vec![rule(), again], egress: vec![listed], ..Group::default() };
+        let web = Group {
+            ingress: vec![rule(), again].into(),
+            egress: vec![listed].into(),
+            ..Group::default()
+        };
         policy.groups.insert(name("web"), web);
         let interface = Interface { groups: vec![name("gone")], ..Interface::default() };
         policy.interfaces.insert("eth0".into(), interface);
@@ -351,8 +419,8 @@ mod tests {
         // The same rule in the other direction is another rule.
         let mut policy = Policy::default();
         let web = Group {
-            ingress: vec![Rule::default()],
-            egress: vec![Rule::default()],
+            ingress: vec![Rule::default()].into(),
+            egress: vec![Rule::default()].into(),
             ..Group::default()
         };
         policy.groups.insert(name("web"), web);
@@ -394,7 +462,7 @@ mod tests {
         };
         let with = |rules: usize| {
             let mut policy = Policy::default();
-            let group = Group { ingress: numbered(rules), ..Group::default() };
+            let group = Group { ingress: numbered(rules).into(), ..Group::default() };
             policy.groups.insert(name("g"), group.with_default_egress());
             policy
         };
@@ -421,10 +489,60 @@ mod tests {
         for (other, rules) in [("h", rest / 2), ("j", rest - rest / 2)] {
             policy
                 .groups
-                .insert(name(other), Group { ingress: numbered(rules), ..Group::default() });
+                .insert(name(other), Group { ingress: numbered(rules).into(), ..Group::default() });
         }
         assert_eq!(limits(&policy), []);
-        policy.groups.insert(name("i"), Group { ingress: numbered(1), ..Group::default() });
+        policy.groups.insert(name("i"), Group { ingress: numbered(1).into(), ..Group::default() });
         assert_eq!(limits(&policy)[0].subject, Subject::Group(name("g")));
+    }
+
+    #[test]
+    fn what_a_change_makes_wrong_is_found_though_most_is_shared() {
+        let port = |n: u16| Rule {
+            protocol: Protocol::TCP,
+            ports: vec![PortRange::one(n)],
+            ..Rule::default()
+        };
+        let refers = Rule {
+            groups: vec![name("peers")],
+            prefix_lists: vec![name("list")],
+            ..Rule::default()
+        };
+        let mut former = Policy::default();
+        let rules = (0..2000).map(port).chain([refers]);
+        former.groups.insert(name("g"), Group { ingress: rules.collect(), ..Group::default() });
+        former.groups.insert(name("peers"), Group::default());
+        former.prefix_lists.insert(name("list"), PrefixList::default());
+        assert_eq!(errors(&former), []);
+        let wrong = |edit: &dyn Fn(&mut Policy)| {
+            let mut policy = former.clone();
+            edit(&mut policy);
+            let found = errors_since(&former, &policy);
+            assert_eq!(found, errors(&policy));
+            found.len()
+        };
+        let group = |policy: &mut Policy, edit: &dyn Fn(&mut Group)| {
+            edit(policy.groups.get_mut(&name("g")).unwrap());
+        };
+        assert_eq!(wrong(&|_| ()), 0);
+        assert_eq!(wrong(&|policy| group(policy, &|g| g.ingress.replace(7, port(3000)))), 0);
+        // Equal to a rule of its own piece, of another one, and of the other direction.
+        assert_eq!(wrong(&|policy| group(policy, &|g| g.ingress.replace(7, port(9)))), 1);
+        assert_eq!(wrong(&|policy| group(policy, &|g| g.ingress.replace(7, port(1999)))), 1);
+        assert_eq!(wrong(&|policy| group(policy, &|g| g.egress.push(port(7)))), 0);
+        // What rules that stay refer to is gone.
+        assert_eq!(wrong(&|policy| drop(policy.groups.remove(&name("peers")))), 1);
+        assert_eq!(wrong(&|policy| drop(policy.prefix_lists.remove(&name("list")))), 1);
+        let unknown = Rule { groups: vec![name("nobody")], ..Rule::default() };
+        assert_eq!(wrong(&|policy| group(policy, &|g| g.ingress.push(unknown.clone()))), 1);
+        // A list that another group has too, and twice over in one.
+        let copied = |policy: &mut Policy| {
+            let list = policy.groups[&name("g")].ingress.clone();
+            policy.groups.insert(name("copy"), Group { ingress: list, ..Group::default() });
+        };
+        assert_eq!(wrong(&copied), 0);
+        let twice =
+            |g: &mut Group| g.ingress = g.ingress.iter().chain(g.ingress.iter()).cloned().collect();
+        assert_eq!(wrong(&|policy| group(policy, &twice)), 2001);
     }
 }

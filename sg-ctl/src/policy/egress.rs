@@ -1,7 +1,7 @@
 //! The default egress rule: allow all, last of all.
 
 use super::canonical;
-use super::model::{Action, Group, Protocol, Rule};
+use super::model::{Action, Group, Protocol, Rule, Rules};
 
 /// Priority of the default egress rule: every other rule comes first.
 pub const DEFAULT_EGRESS_PRIORITY: u16 = u16::MAX;
@@ -52,11 +52,10 @@ impl Group {
 /// Whether a group whose file lists these egress rules gets the default one: `listed` is `None`
 /// where there is no `egress` at all, `said` is `default-egress`.
 #[must_use]
-pub fn gets_default(listed: Option<&[Rule]>, said: Option<bool>) -> bool {
+pub fn gets_default(listed: Option<&Rules>, said: Option<bool>) -> bool {
     said.unwrap_or(match listed {
         None => true,
-        Some([]) => false,
-        Some(rules) => rules.iter().all(|rule| rule.action == Action::Deny),
+        Some(rules) => !rules.is_empty() && rules.iter().all(|rule| rule.action == Action::Deny),
     })
 }
 
@@ -79,7 +78,8 @@ mod tests {
             (Some(&[allow][..]), Some(true), true),
             (Some(&[deny][..]), Some(false), false),
         ] {
-            assert_eq!(gets_default(listed, said), gets, "{listed:?} {said:?}");
+            let listed = listed.map(|rules| Rules::from(rules.to_vec()));
+            assert_eq!(gets_default(listed.as_ref(), said), gets, "{listed:?} {said:?}");
         }
     }
 
@@ -94,7 +94,7 @@ mod tests {
         assert!(!Rule::default().is_default_egress(), "priority 1000");
         let v4 = Rule { cidrs: vec!["0.0.0.0/0".parse().unwrap()], ..Rule::default_egress() };
         assert!(!v4.is_default_egress());
-        let group = Group { egress: vec![long], ..Group::default() }.with_default_egress();
+        let group = Group { egress: vec![long].into(), ..Group::default() }.with_default_egress();
         assert_eq!(group.egress.len(), 1);
         assert!(!group.without_default_egress().has_default_egress());
     }

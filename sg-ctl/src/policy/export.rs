@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 
 use super::file::options::{ETHERTYPE_NAMES, timeouts};
 use super::file::source::Format;
-use super::model::{Action, DEFAULT_PRIORITY, Group, Interface, Options, Policy, Protocol, Rule};
+use super::model::{
+    Action, DEFAULT_PRIORITY, Group, Interface, Options, Policy, Protocol, Rule, Rules,
+};
 use super::serial::PASS_KINDS;
 
 /// A value of the file. Both forms are written from it, so that they cannot differ.
@@ -101,18 +103,16 @@ fn group(group: &Group) -> Table {
         table.push(("members".into(), texts(&group.members)));
     }
     table.push(("default-egress".into(), Value::Bool(group.has_default_egress())));
-    let mut list = |key: &str, rules: &[Rule]| {
-        if !rules.is_empty() {
-            table.push((key.into(), Value::Tables(rules.iter().map(rule).collect())));
+    let mut list = |key: &str, rules: &Rules, count: usize| {
+        if count > 0 {
+            let rules = rules.iter().take(count).map(rule);
+            table.push((key.into(), Value::Tables(rules.collect())));
         }
     };
-    list("ingress", &group.ingress);
+    list("ingress", &group.ingress, group.ingress.len());
     // The default rule where the reader would put it is said by `default-egress` alone.
-    let egress = match group.egress.split_last() {
-        Some((last, rest)) if *last == Rule::default_egress() => rest,
-        _ => &group.egress,
-    };
-    list("egress", egress);
+    let last_is_default = group.egress.last().is_some_and(|last| *last == Rule::default_egress());
+    list("egress", &group.egress, group.egress.len() - usize::from(last_is_default));
     table
 }
 

@@ -145,8 +145,10 @@ mod tests {
         let peer = |group: &str| Rule { groups: vec![name(group)], ..Rule::default() };
         let listed = Rule { prefix_lists: vec![name("office")], ..Rule::default() };
         let mut policy = Policy::default();
-        policy.groups.insert(name("web"), Group { ingress: vec![peer("web")], ..Group::default() });
-        let db = Group { ingress: vec![listed, peer("web")], ..Group::default() };
+        policy
+            .groups
+            .insert(name("web"), Group { ingress: vec![peer("web")].into(), ..Group::default() });
+        let db = Group { ingress: vec![listed, peer("web")].into(), ..Group::default() };
         policy.groups.insert(name("db"), db);
         policy.prefix_lists.insert(name("office"), PrefixList::default());
         let interface = Interface { groups: vec![name("web")], ..Interface::default() };

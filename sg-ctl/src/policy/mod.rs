@@ -15,6 +15,7 @@ pub mod model;
 mod protocol;
 pub mod render;
 pub mod resolve;
+pub mod rules;
 pub mod schema;
 pub mod seeding;
 pub mod serial;

@@ -14,6 +14,7 @@ pub use sg_common::tables::Timeouts;
 pub use sg_common::verdict::Direction;
 
 use super::block::Blocks;
+pub use super::rules::Rules;
 use super::serial;
 
 /// Name of a group or prefix list: `[a-z0-9][a-z0-9._-]{0,62}`.
@@ -105,12 +106,12 @@ pub struct Group {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<IpNet>,
     /// Rules for packets towards the protected side, as entered.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub ingress: Vec<Rule>,
+    #[serde(skip_serializing_if = "Rules::is_empty")]
+    pub ingress: Rules,
     /// Rules for packets away from it, as entered; the default egress rule, if the group has one, is
     /// an ordinary rule at the end.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub egress: Vec<Rule>,
+    #[serde(skip_serializing_if = "Rules::is_empty")]
+    pub egress: Rules,
 }
 
 /// A named set of CIDRs.
@@ -216,6 +217,34 @@ pub struct Policy {
     pub interfaces: BTreeMap<Arc<str>, Interface>,
     /// What is blocked. No file says it: it belongs to the host, whatever is applied.
     pub blocks: Blocks,
+}
+
+impl Group {
+    /// Its two lists of rules.
+    #[must_use]
+    pub fn lists(&self) -> [(Direction, &Rules); 2] {
+        [(Direction::Ingress, &self.ingress), (Direction::Egress, &self.egress)]
+    }
+
+    /// Its rules of a direction.
+    #[must_use]
+    pub fn list(&self, direction: Direction) -> &Rules {
+        match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        }
+    }
+
+    /// Its two lists of rules, to be changed.
+    pub fn lists_mut(&mut self) -> [(Direction, &mut Rules); 2] {
+        [(Direction::Ingress, &mut self.ingress), (Direction::Egress, &mut self.egress)]
+    }
+
+    /// The ids of its rules, ingress first; `name` is its name.
+    pub fn ids<'g>(&'g self, name: &'g Name) -> impl Iterator<Item = (Direction, RuleId)> {
+        let lists = self.lists().into_iter();
+        lists.flat_map(move |(way, list)| list.ids(name, way).map(move |id| (way, id)))
+    }
 }
 
 impl Default for Rule {

@@ -49,7 +49,8 @@ const APPLICATION_ID: i32 = i32::from_be_bytes(*b"sgct");
 ///
 /// - 1: the first.
 /// - 2: there may be documents of blocks.
-const FORMAT: u32 = 2;
+/// - 3: rules carry their counter slots.
+const FORMAT: u32 = 3;
 
 /// The earliest format that is read.
 const EARLIEST: u32 = 1;

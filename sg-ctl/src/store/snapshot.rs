@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::encode::{BadDocument, decode, encode};
+use super::encode::{BadDocument, change, decode};
 use super::{Change, Documents, State, StoreError, Stored};
 
 /// A state as the store has it.
@@ -52,16 +52,6 @@ impl Snapshot {
     /// What has to be written so that the store has `state`. Empty if that is what it has.
     #[must_use]
     pub fn change_to(&self, state: &State) -> Change {
-        let documents = encode(state);
-        let mut change = Change::new();
-        for key in self.documents.keys().filter(|key| !documents.contains_key(*key)) {
-            change.insert(key.clone(), None);
-        }
-        for (key, value) in documents {
-            if self.documents.get(&key) != Some(&value) {
-                change.insert(key, Some(value));
-            }
-        }
-        change
+        change(&self.state, &self.documents, state)
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sg_common::tables::{ENDPOINTS, RULE_SLOTS};
 
 use super::pool::{Assigned, Pool, PoolFull};
+use crate::policy::block;
 use crate::policy::model::{Name, Policy, RuleId, Side};
 
 /// Everything about one host that outlives a command: what it is asked to enforce, and how that is
@@ -40,6 +41,48 @@ impl State {
         generation: u64,
     ) -> Result<Assigned<RuleId>, PoolFull> {
         self.slots.assign(rules, 1..RULE_SLOTS, generation)
+    }
+
+    /// Gives every rule and block of the policy a counter slot, for the state that becomes
+    /// `generation`. Afterwards every piece of the policy's lists knows the ids and slots of its
+    /// rules.
+    ///
+    /// Work is done for the pieces that are new; of the others each rule's slot is looked up, and
+    /// has to stand for that rule.
+    ///
+    /// # Errors
+    /// [`PoolFull`] where there are more rules than slots.
+    pub fn assign_all_slots(&mut self, generation: u64) -> Result<Assigned<RuleId>, PoolFull> {
+        let slots = &self.slots;
+        for (name, group) in &mut self.policy.groups {
+            for (direction, list) in group.lists_mut() {
+                list.own(name, direction);
+                let wrong: Vec<bool> = list
+                    .piece_ids(name, direction)
+                    .map(|(piece, ids)| {
+                        let own = |(id, slot): (&RuleId, &u32)| slots.key_of(*slot) == Some(id);
+                        piece.slots().is_some_and(|slots| !ids.iter().zip(slots).all(own))
+                    })
+                    .collect();
+                list.forget_slots(&wrong);
+            }
+        }
+        let lists = || {
+            let groups = self.policy.groups.iter();
+            groups.flat_map(|(name, group)| group.lists().map(|(way, list)| (name, way, list)))
+        };
+        let pieces = || lists().flat_map(|(name, way, list)| list.piece_ids(name, way));
+        let known = pieces().filter_map(|(piece, _)| piece.slots()).flatten().copied();
+        let new = pieces().filter(|(piece, _)| piece.slots().is_none());
+        let new = new.flat_map(|(_, ids)| ids.into_owned());
+        let blocks = block::ids(&self.policy.blocks);
+        let (known, wanted): (Vec<u32>, Vec<RuleId>) =
+            (known.collect(), blocks.chain(new).collect());
+        let assigned = self.slots.assign_besides(known, wanted, 1..RULE_SLOTS, generation)?;
+        for (piece, ids) in pieces().filter(|(piece, _)| piece.slots().is_none()) {
+            piece.note_slots(ids.iter().map(|id| assigned.number(id).unwrap_or(0)).collect());
+        }
+        Ok(assigned)
     }
 }
 

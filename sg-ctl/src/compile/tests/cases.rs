@@ -203,7 +203,7 @@ fn the_deciding_rule_follows_the_whole_order() {
 
 #[test]
 fn an_empty_peer_matches_nothing() {
-    let nobody = Rule { peers: Some(vec![]), ..allow(6, &[], &[]) };
+    let nobody = Rule { peers: Some(vec![].into()), ..allow(6, &[], &[]) };
     let empty = Rule { peers: one_list([]), ..allow(6, &[], &[]) };
     let (image, _) = compiled(vec![nobody, empty], vec![]);
     assert!(!passes(&image, "10.0.0.1", Kind::Tcp, 80));
@@ -280,8 +280,8 @@ fn the_image_depends_on_nothing_but_the_rules() {
         .into();
     let copy: Arc<[IpNet]> = shared.iter().copied().rev().collect();
     let mut own = number(vec![
-        Rule { peers: Some(vec![shared.clone()]), ..allow(6, &[(1, 5), (9, 9)], &[]) },
-        Rule { peers: Some(vec![shared]), ..deny(6, &[(4, 4)], &[]) },
+        Rule { peers: Some(vec![shared.clone()].into()), ..allow(6, &[(1, 5), (9, 9)], &[]) },
+        Rule { peers: Some(vec![shared].into()), ..deny(6, &[(4, 4)], &[]) },
         allow(17, &[], &["10.1.2.0/24"]),
         allow_all(),
     ]);
@@ -289,7 +289,7 @@ fn the_image_depends_on_nothing_but_the_rules() {
     let first = compile(&own, &other).unwrap();
     let (i, e) = compile_both(&own, &other).unwrap();
     assert!(i == first && e == compile(&other, &own).unwrap());
-    own[1].peers = Some(vec![copy]);
+    own[1].peers = Some(vec![copy].into());
     own.reverse();
     other.reverse();
     assert!(compile(&own, &other).unwrap() == first);

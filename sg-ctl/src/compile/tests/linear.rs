@@ -20,7 +20,10 @@ fn spread(n: u32) -> u32 {
 }
 
 fn one_port(n: u32, peers: Option<IpNet>) -> Rule {
-    Rule { peers: peers.map(|net| vec![[net].into()]), ..allow(6, &[(n as u16, n as u16)], &[]) }
+    Rule {
+        peers: peers.map(|net| vec![[net].into()].into()),
+        ..allow(6, &[(n as u16, n as u16)], &[])
+    }
 }
 
 /// A policy that makes trouble: its name, the most rules it can have, the most bytes a rule may

@@ -16,8 +16,11 @@ use ipnet::IpNet;
 use sg_common::classifier::{Kind, Reverse};
 
 use super::elements::KINDS;
-use super::{Image, Rule, reference};
+use super::{Image, Peers, reference};
 use crate::policy::model::{Action, PortRange, Protocol, RuleId};
+
+/// Rules of tests own what they name.
+type Rule = super::Rule<'static>;
 
 /// A rule in a few words; its slot and id come from [`number`].
 fn rule(action: Action, protocol: Protocol, ports: &[(u16, u16)], peers: &[&str]) -> Rule {
@@ -31,7 +34,7 @@ fn rule(action: Action, protocol: Protocol, ports: &[(u16, u16)], peers: &[&str]
         protocol,
         ports: ports.iter().map(|(first, last)| PortRange { first: *first, last: *last }).collect(),
         icmp: None,
-        peers: (!peers.is_empty()).then(|| vec![nets.into()]),
+        peers: (!peers.is_empty()).then(|| one_list(nets)).flatten(),
     }
 }
 
@@ -55,8 +58,8 @@ fn number(mut rules: Vec<Rule>) -> Vec<Rule> {
     rules
 }
 
-fn one_list(nets: impl IntoIterator<Item = IpNet>) -> Option<Vec<Arc<[IpNet]>>> {
-    Some(vec![nets.into_iter().collect()])
+fn one_list(nets: impl IntoIterator<Item = IpNet>) -> Option<Peers<'static>> {
+    Some(vec![nets.into_iter().collect()].into())
 }
 
 /// Types that a mirrored ICMP packet has.
@@ -77,7 +80,7 @@ fn keys(rules: &[Rule], kind: Kind) -> Vec<u16> {
     let mut keys = vec![0, 1, u16::MAX - 1, u16::MAX];
     match kind {
         Kind::Tcp | Kind::Udp | Kind::Sctp => {
-            for range in rules.iter().flat_map(|rule| &rule.ports) {
+            for range in rules.iter().flat_map(|rule| rule.ports.iter()) {
                 keys.extend([
                     range.first.saturating_sub(1),
                     range.first,
@@ -120,8 +123,7 @@ fn addresses(rules: &[Rule]) -> Vec<IpAddr> {
         .chain(["2001:db8::1", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"])
         .map(|address| address.parse().unwrap())
         .collect();
-    for net in rules.iter().flat_map(|rule| rule.peers.iter().flatten()).flat_map(|list| &list[..])
-    {
+    for net in rules.iter().flat_map(|rule| &rule.peers).flat_map(Peers::parts).flatten() {
         match net {
             IpNet::V4(net) => {
                 for edge in [net.network().to_bits(), net.broadcast().to_bits()] {

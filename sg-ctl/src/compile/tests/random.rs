@@ -72,7 +72,8 @@ fn any_rule() -> impl Strategy<Value = Rule> {
     let block = prop::bool::weighted(0.1);
     (action, protocol, priority, ports(), icmp(), peers, block).prop_map(
         |(action, protocol, priority, ports, icmp, peers, block)| {
-            let peers = peers.map(|lists| lists.into_iter().map(Into::into).collect());
+            let peers =
+                peers.map(|lists| lists.into_iter().map(Arc::from).collect::<Vec<_>>().into());
             let none = Rule { peers, ..rule(action, protocol, &[], &[]) };
             if block {
                 let (action, protocol) = (Action::Deny, Protocol::All);
@@ -81,7 +82,7 @@ fn any_rule() -> impl Strategy<Value = Rule> {
             let ports =
                 if matches!(protocol, Protocol::Number(6 | 17 | 132)) { ports } else { vec![] };
             let icmp = icmp.filter(|_| matches!(protocol, Protocol::Number(1 | 58)));
-            Rule { priority, ports, icmp, ..none }
+            Rule { priority, ports: ports.into(), icmp, ..none }
         },
     )
 }

@@ -90,7 +90,7 @@ fn a_product_of_a_long_list_and_many_rules_is_refused_before_memory_is_used_up()
     // Each network has sections of its own, of six thousand intervals.
     let shared: Arc<[IpNet]> = (0..4000).map(|n| v4(n << 8, 24)).collect();
     let many = (0..6000u16).map(|n| Rule {
-        peers: Some(vec![shared.clone()]),
+        peers: Some(vec![shared.clone()].into()),
         ..allow(6, &[(n * 10, n * 10 + 3)], &[])
     });
     let singles = (0..4000u32).map(|n| Rule {

@@ -109,7 +109,11 @@ fn adversarial_policies_compile() {
     let groups = (0..64u32).flat_map(|group| {
         let shared = shared.clone();
         (0..1500u32).map(move |n| Rule {
-            peers: if n == 0 { Some(vec![shared.clone()]) } else { one_list([v4(spread(n), 32)]) },
+            peers: if n == 0 {
+                Some(vec![shared.clone()].into())
+            } else {
+                one_list([v4(spread(n), 32)])
+            },
             ..allow(6, &[((group * 1000 + n) as u16, (group * 1000 + n) as u16)], &[])
         })
     });

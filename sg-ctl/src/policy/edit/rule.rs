@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use super::super::canonical;
 use super::super::check::rules;
 use super::super::model::{
-    Action, Direction, Group, Name, Policy, PortRange, Protocol, Rule, RuleId,
+    Action, Direction, Group, Name, Policy, PortRange, Protocol, Rule, RuleId, Rules,
 };
 use super::super::valid;
 use super::{EditError, unknown_group, unknown_list};
@@ -125,9 +125,7 @@ pub fn modify_rule(
     if new != id && rules(own).any(same) {
         return Err(duplicate(&group, new));
     }
-    if let Some(place) = list_mut(own, direction).get_mut(index) {
-        *place = rule;
-    }
+    list_mut(own, direction).replace(index, rule);
     Ok(new)
 }
 
@@ -139,7 +137,7 @@ pub fn remove_rule(policy: &mut Policy, id: RuleId) -> Result<(RulePlace, Rule),
     let place = find_rule(policy, id)?;
     let Some(group) = policy.groups.get_mut(&place.group) else { return Err(unknown_rule(id)) };
     let rule = list_mut(group, place.direction).remove(place.index);
-    Ok((place, rule))
+    rule.map(|rule| (place, rule)).ok_or_else(|| unknown_rule(id))
 }
 
 /// Finds a rule by its id.
@@ -148,8 +146,8 @@ pub fn remove_rule(policy: &mut Policy, id: RuleId) -> Result<(RulePlace, Rule),
 /// No group has it.
 pub fn find_rule(policy: &Policy, id: RuleId) -> Result<RulePlace, EditError> {
     for (name, group) in &policy.groups {
-        for (direction, index, rule) in rules(group) {
-            if RuleId::of(name, direction, rule) == id {
+        for (direction, list) in group.lists() {
+            if let Some(index) = list.ids(name, direction).position(|own| own == id) {
                 return Ok(RulePlace { group: name.clone(), direction, index });
             }
         }
@@ -174,7 +172,7 @@ fn rule_at<'p>(policy: &'p Policy, place: &RulePlace) -> Option<&'p Rule> {
     }
 }
 
-fn list_mut(group: &mut Group, direction: Direction) -> &mut Vec<Rule> {
+fn list_mut(group: &mut Group, direction: Direction) -> &mut Rules {
     match direction {
         Direction::Ingress => &mut group.ingress,
         Direction::Egress => &mut group.egress,

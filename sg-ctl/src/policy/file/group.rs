@@ -50,8 +50,8 @@ pub(super) fn read(reader: &mut Reader<'_>, name: &Name, entry: &Entry<'_>, draf
             rules.push(rule);
         }
         match direction {
-            Direction::Ingress => group.ingress = rules,
-            Direction::Egress => group.egress = rules,
+            Direction::Ingress => group.ingress = rules.into(),
+            Direction::Egress => group.egress = rules.into(),
         }
         draft.rules.insert((name.clone(), direction), places);
     }
@@ -96,7 +96,7 @@ fn default_egress(
 ) {
     let entry = find(table, "default-egress");
     let said = entry.and_then(|entry| reader.switch(entry));
-    let listed = find(table, "egress").map(|_| group.egress.as_slice());
+    let listed = find(table, "egress").map(|_| &group.egress);
     let explicit = group.egress.iter().position(Rule::is_default_egress);
     if let (Some(entry), Some(false), Some(index)) = (entry, said, explicit) {
         let places = draft.rules.get(&(name.clone(), Direction::Egress));

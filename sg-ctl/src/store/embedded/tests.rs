@@ -159,7 +159,7 @@ fn other_files_and_later_formats_are_told_apart() {
 
     let connection = Connection::open(&path).unwrap();
     connection.pragma_update(None, "user_version", FORMAT + 1).unwrap();
-    assert!(matches!(error(), StoreError::Newer { found: 3, supported: 2, .. }));
+    assert!(matches!(error(), StoreError::Newer { found: 4, supported: 3, .. }));
     connection.pragma_update(None, "application_id", 1).unwrap();
     assert!(matches!(error(), StoreError::Foreign { .. }));
     drop(connection);

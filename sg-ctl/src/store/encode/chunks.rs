@@ -3,7 +3,8 @@
 //! A chunk ends after an item whose bytes hash to the chunk's mark, so its borders depend on content
 //! alone: an item that is added, removed or moved leaves the other chunks as they are. A chunk's key
 //! is a digest of its bytes, and the list's own document names its chunks in order. So nothing has
-//! to be remembered between two writes of a list.
+//! to be remembered between two writes of a list; what is known of it anyway saves work
+//! ([`Divider::add_chunk`]).
 
 /// Bytes of the digest in a chunk's key: 96 bits.
 const DIGEST: usize = 12;
@@ -30,22 +31,67 @@ pub(super) fn divide<T>(
     mut put: impl FnMut(&mut Vec<u8>, &T),
     mut emit: impl FnMut(&str, Vec<u8>),
 ) -> Vec<String> {
-    let mut keys = Vec::new();
-    let mut chunk = Vec::new();
-    let mut count = 0;
-    for (index, item) in items.iter().enumerate() {
-        let start = chunk.len();
-        put(&mut chunk, item);
-        count += 1;
-        let ends = hash(&chunk[start..]).is_multiple_of(division.mean);
-        if ends || count == division.most || index + 1 == items.len() {
-            let key = key(&chunk);
-            emit(&key, std::mem::take(&mut chunk));
-            keys.push(key);
-            count = 0;
+    let mut divider = Divider::new(division);
+    for item in items {
+        divider.add(|out| put(out, item), &mut emit);
+    }
+    divider.end(&mut emit)
+}
+
+/// A list that is divided while it is gone through.
+pub(super) struct Divider {
+    division: Division,
+    keys: Vec<String>,
+    chunk: Vec<u8>,
+    count: usize,
+}
+
+impl Divider {
+    /// At the start of a list.
+    pub(super) fn new(division: Division) -> Self {
+        Self { division, keys: Vec::new(), chunk: Vec::new(), count: 0 }
+    }
+
+    /// Whether the next item is the first of a chunk.
+    pub(super) fn is_at_border(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Adds an item, and gives the chunk to `emit` if it is the last one in it.
+    pub(super) fn add(
+        &mut self,
+        put: impl FnOnce(&mut Vec<u8>),
+        emit: &mut impl FnMut(&str, Vec<u8>),
+    ) {
+        let start = self.chunk.len();
+        put(&mut self.chunk);
+        self.count += 1;
+        let Division { mean, most } = self.division;
+        if hash(&self.chunk[start..]).is_multiple_of(mean) || self.count == most {
+            self.close(emit);
         }
     }
-    keys
+
+    /// Adds a whole chunk, at a border: one that this division would make of its items.
+    pub(super) fn add_chunk(&mut self, key: &str) {
+        debug_assert!(self.is_at_border());
+        self.keys.push(key.to_owned());
+    }
+
+    /// The keys of all chunks.
+    pub(super) fn end(mut self, emit: &mut impl FnMut(&str, Vec<u8>)) -> Vec<String> {
+        if !self.is_at_border() {
+            self.close(emit);
+        }
+        self.keys
+    }
+
+    fn close(&mut self, emit: &mut impl FnMut(&str, Vec<u8>)) {
+        let key = key(&self.chunk);
+        emit(&key, std::mem::take(&mut self.chunk));
+        self.keys.push(key);
+        self.count = 0;
+    }
 }
 
 /// The key of a chunk.

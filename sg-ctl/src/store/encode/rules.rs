@@ -1,7 +1,7 @@
 //! Bytes of one rule.
 //!
 //! ```text
-//! flags      1   1 deny, 2 protocol number, 4 ICMP type, 8 ICMP code
+//! flags      1   1 deny, 2 protocol number, 4 ICMP type, 8 ICMP code, 16 slot
 //! priority   2
 //! protocol   1   only with flag 2
 //! ICMP type  1   only with flag 4
@@ -11,7 +11,11 @@
 //! prefix lists   count, then each name
 //! groups         count, then each name
 //! description    text
+//! slot       4   only with flag 16: the rule's counter slot
 //! ```
+//!
+//! Through its slot a rule finds its id, which the slots' documents have, without a hash of what it
+//! says. Stores of format 1 and 2 have no slots here.
 
 use super::bytes::{Malformed, Reader, net, put_count, put_net, put_text};
 use super::name;
@@ -21,9 +25,10 @@ const DENY: u8 = 1;
 const NUMBER: u8 = 2;
 const ICMP_TYPE: u8 = 4;
 const ICMP_CODE: u8 = 8;
+const SLOT: u8 = 16;
 
-/// Appends a rule.
-pub(super) fn put_rule(out: &mut Vec<u8>, rule: &Rule) {
+/// Appends a rule with its counter slot, if it has one.
+pub(super) fn put_rule(out: &mut Vec<u8>, rule: &Rule, slot: Option<u32>) {
     let Rule {
         action,
         priority,
@@ -58,6 +63,9 @@ pub(super) fn put_rule(out: &mut Vec<u8>, rule: &Rule) {
     if *action == Action::Deny {
         flags |= DENY;
     }
+    if slot.is_some() {
+        flags |= SLOT;
+    }
     out.push(flags);
     out.extend_from_slice(&priority.to_be_bytes());
     out.extend_from_slice(&bytes[..used]);
@@ -73,12 +81,18 @@ pub(super) fn put_rule(out: &mut Vec<u8>, rule: &Rule) {
         names.iter().for_each(|name| put_text(out, &name.0));
     }
     put_text(out, description);
+    out.extend(slot.iter().flat_map(|slot| slot.to_be_bytes()));
 }
 
-/// Reads a rule.
-pub(super) fn rule(reader: &mut Reader<'_>) -> Result<Rule, Malformed> {
+/// Whether a chunk of rules has their counter slots: if the first one has, all have that have one.
+pub(super) fn has_slots(chunk: &[u8]) -> bool {
+    chunk.first().is_some_and(|flags| flags & SLOT != 0)
+}
+
+/// Reads a rule and its counter slot.
+pub(super) fn rule(reader: &mut Reader<'_>) -> Result<(Rule, Option<u32>), Malformed> {
     let flags = reader.byte()?;
-    if flags & !(DENY | NUMBER | ICMP_TYPE | ICMP_CODE) != 0 {
+    if flags & !(DENY | NUMBER | ICMP_TYPE | ICMP_CODE | SLOT) != 0 {
         return Err(Malformed("a rule with unknown flags"));
     }
     let priority = reader.u16()?;
@@ -93,7 +107,7 @@ pub(super) fn rule(reader: &mut Reader<'_>) -> Result<Rule, Malformed> {
         }
         Ok(range)
     })?;
-    Ok(Rule {
+    let rule = Rule {
         action: if flags & DENY == 0 { Action::Allow } else { Action::Deny },
         priority,
         protocol,
@@ -104,5 +118,7 @@ pub(super) fn rule(reader: &mut Reader<'_>) -> Result<Rule, Malformed> {
         prefix_lists: reader.list(|reader| reader.text().map(name))?,
         groups: reader.list(|reader| reader.text().map(name))?,
         description: reader.text()?.to_owned(),
-    })
+    };
+    let slot = if flags & SLOT == 0 { None } else { Some(reader.array().map(u32::from_be_bytes)?) };
+    Ok((rule, slot))
 }

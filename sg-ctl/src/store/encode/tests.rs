@@ -57,7 +57,12 @@ fn rule() -> impl Strategy<Value = Rule> {
 
 fn group() -> impl Strategy<Value = Group> {
     ("\\PC{0,20}", vec(net(), 0..3), vec(rule(), 0..6), vec(rule(), 0..3)).prop_map(
-        |(description, members, ingress, egress)| Group { description, members, ingress, egress },
+        |(description, members, ingress, egress)| Group {
+            description,
+            members,
+            ingress: ingress.into(),
+            egress: egress.into(),
+        },
     )
 }
 
@@ -186,7 +191,8 @@ fn one_rule_of_many_is_a_small_write() {
     for position in [0, 7_000, 19_999] {
         let mut after = before.clone();
         let group = after.policy.groups.get_mut("web").unwrap();
-        group.ingress[position].priority = 5;
+        let rule = Rule { priority: 5, ..group.ingress[position].clone() };
+        group.ingress.replace(position, rule);
         let ids = (0..20_000).filter(|n| *n != position).map(|n| RuleId(n as u128));
         after.assign_slots(ids.chain([RuleId(1 << 67)]), 2).unwrap();
         let bytes = written(&before, &after);
