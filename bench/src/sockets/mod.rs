@@ -52,7 +52,7 @@ struct Found {
 /// Where something fails that should not, or a filter passes what it should not.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let peers = args.chosen(peers::hosts(), &ALWAYS)?;
-    let effort = args.effort([1, 2], [3, 5], [100, 300]);
+    let effort = args.effort([1, 2], [3, 5], [100, 200]);
     let cpus = Cpu::last()?;
     let mut report = Report::new(args.command(), effort.loads * effort.rounds);
     for size in args.sizes(&[10], &[10, 1000, 10_000]) {
