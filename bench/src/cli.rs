@@ -1,46 +1,132 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
-use aya::sys::{Stats, enable_stats};
-use clap::Parser;
+use anyhow::{Result, bail};
+use clap::{Parser, ValueEnum};
 
-use crate::machine;
-use crate::measure::{Effort, measure};
-use crate::peers::{self, Peer, floors, sg};
-use crate::plot::{self, Curve};
-use crate::report::{self, Line, Report};
-use crate::ruleset::Ruleset;
-use crate::stats::Spread;
+use crate::measure::Effort;
+use crate::peers::{Peer, floors};
 use crate::styles::Style;
+use crate::{machine, memory, packets, scaling, sockets};
 
-/// What a packet costs: this filter and its peers, over the number of rules.
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// What a packet costs, over the number of rules
+    Packets,
+    /// What real sockets reach behind stateful filters
+    Sockets,
+    /// What a second CPU gains
+    Scaling,
+    /// What memory the filter takes
+    Memory,
+}
+
+/// This filter and its peers, measured.
 #[derive(Debug, Parser)]
 #[command(name = "sg-bench")]
-struct Args {
-    /// Fewer rounds and, unless they are named, only 10 and 1000 rules of the first style
+pub(crate) struct Args {
+    /// What is measured
+    #[arg(value_enum, default_value_t = What::Packets)]
+    what: What,
+    /// Fewer rounds and, unless they are named, fewer rules (and of packets one style)
     #[arg(long)]
-    quick: bool,
-    /// Numbers of rules [default: 10,100,1000,10000,100000]
+    pub(crate) quick: bool,
+    /// Numbers of rules [default: packets 10,100,1000,10000,100000; sockets 10,1000,10000; scaling
+    /// 10000; memory 10,100000]
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     rules: Vec<usize>,
-    /// Styles: random, web, blocklist, acl, fw, ipc [default: all]
+    /// Styles, of packets: random, web, blocklist, acl, fw, ipc [default: all]
     #[arg(long, value_name = "STYLE,…", value_delimiter = ',')]
-    style: Vec<Style>,
-    /// Filters besides this one and the floors [default: all]
+    pub(crate) style: Vec<Style>,
+    /// Filters besides this one and the floors, of packets and sockets [default: all]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     peer: Vec<String>,
-    /// Folder for the table, JSON and plots
+    /// Folder for tables, JSON and plots
     #[arg(long, value_name = "DIR", default_value = "docs/bench")]
-    out: PathBuf,
+    pub(crate) out: PathBuf,
     /// The command to name in the report
     #[arg(long, hide = true, value_name = "TEXT")]
     command: Option<String>,
+    /// The command as it was given, unless another is to be named
+    #[arg(skip)]
+    given: String,
+}
+
+impl Args {
+    /// The command to name in the report.
+    pub(crate) fn command(&self) -> &str {
+        self.command.as_deref().unwrap_or(&self.given)
+    }
+
+    /// Numbers of rules: those asked for, or these for a quick or a full run.
+    pub(crate) fn sizes(&self, quick: &[usize], full: &[usize]) -> Vec<usize> {
+        match (&self.rules[..], self.quick) {
+            ([], true) => quick.to_vec(),
+            ([], false) => full.to_vec(),
+            (asked, _) => asked.to_vec(),
+        }
+    }
+
+    /// Loads, rounds of each, and milliseconds of a turn; of a quick and a full run.
+    pub(crate) fn effort(
+        &self,
+        loads: [usize; 2],
+        rounds: [usize; 2],
+        milliseconds: [u32; 2],
+    ) -> Effort {
+        let run = usize::from(!self.quick);
+        Effort {
+            loads: loads[run],
+            rounds: rounds[run],
+            milliseconds: milliseconds[run],
+            wall: machine::softirqs_apart(),
+        }
+    }
+
+    /// Those of some filters that were asked for, those that are always measured, and the floors of
+    /// their ways.
+    ///
+    /// # Errors
+    /// If there is none of a name that was asked for.
+    pub(crate) fn chosen(
+        &self,
+        all: Vec<Box<dyn Peer>>,
+        always: &[&str],
+    ) -> Result<Vec<Box<dyn Peer>>> {
+        let asked = |peer: &dyn Peer| self.peer.iter().any(|name| name == peer.name());
+        for name in &self.peer {
+            if !all.iter().any(|peer| peer.name() == name) {
+                let known: Vec<&str> = all.iter().map(|peer| peer.name()).collect();
+                bail!("there is no filter \"{name}\"; known: {}", known.join(", "));
+            }
+        }
+        let floors: Vec<_> =
+            all.iter().filter(|peer| asked(&***peer)).map(|peer| floors::of(peer.way())).collect();
+        let wanted = |peer: &dyn Peer| {
+            self.peer.is_empty()
+                || asked(peer)
+                || floors.contains(&peer.name())
+                || always.contains(&peer.name())
+        };
+        Ok(all.into_iter().filter(|peer| wanted(&**peer)).collect())
+    }
+
+    /// Refuses what has no meaning for what is measured.
+    fn check(&self) -> Result<()> {
+        let (what, only) = (self.what, |whats: &[What]| whats.contains(&self.what));
+        if !self.style.is_empty() && !only(&[What::Packets]) {
+            bail!("{what:?} is measured with random rules: leave out --style");
+        }
+        if !self.peer.is_empty() && !only(&[What::Packets, What::Sockets]) {
+            bail!("{what:?} is measured of this filter: leave out --peer");
+        }
+        Ok(())
+    }
 }
 
 /// Parses the command line of this process and does what it says.
@@ -58,128 +144,30 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Names that are measured whatever `--peer` says.
-const ALWAYS: [&str; 2] = [floors::EMPTY, floors::PARSE];
-
-fn chosen(args: &Args) -> Result<Vec<Box<dyn Peer>>> {
-    let all = peers::all();
-    for name in &args.peer {
-        if !all.iter().any(|peer| peer.name() == name) {
-            let known: Vec<&str> = all.iter().map(|peer| peer.name()).collect();
-            bail!("there is no filter \"{name}\"; known: {}", known.join(", "));
-        }
-    }
-    let ways: Vec<_> =
-        all.iter().filter(|p| args.peer.iter().any(|n| n == p.name())).map(|p| p.way()).collect();
-    let wanted = |peer: &dyn Peer| {
-        let name = peer.name();
-        let floor = [floors::NETDEV, floors::INET].contains(&name) && ways.contains(&peer.way());
-        args.peer.is_empty()
-            || floor
-            || name == sg::NAME
-            || ALWAYS.contains(&name)
-            || args.peer.iter().any(|asked| asked == name)
-    };
-    Ok(all.into_iter().filter(|peer| wanted(&**peer)).collect())
-}
-
 fn run(arguments: Vec<OsString>) -> Result<()> {
     let shown = arguments.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
-    let args = Args::parse_from(arguments);
+    let args = Args { given: shown, ..Args::parse_from(arguments) };
+    args.check()?;
     if !rustix::process::geteuid().is_root() {
         bail!("measuring takes root: it makes network namespaces and loads programs");
     }
     if std::env::var_os("SG_CTL").is_none() {
         bail!("SG_CTL has to name the program sg-ctl; `cargo xtask bench` sees to all that");
     }
-    let peers = chosen(&args)?;
-    let styles = match (&args.style[..], args.quick) {
-        ([], true) => vec![Style::Random],
-        ([], false) => Style::ALL.to_vec(),
-        (asked, _) => asked.to_vec(),
-    };
-    let sizes = match (&args.rules[..], args.quick) {
-        ([], true) => vec![10, 1000],
-        ([], false) => vec![10, 100, 1000, 10_000, 100_000],
-        (asked, _) => asked.to_vec(),
-    };
-    let effort = Effort {
-        loads: if args.quick { 1 } else { 5 },
-        rounds: 5,
-        milliseconds: if args.quick { 100 } else { 200 },
-        wall: machine::softirqs_apart(),
-    };
-    let mut report = Report {
-        machine: machine::look(),
-        command: args.command.clone().unwrap_or(shown),
-        rounds: effort.loads * effort.rounds,
-        results: Vec::new(),
-    };
-    let _statistics = enable_stats(Stats::RunTime).context("the kernel counts no run times")?;
-    for style in &styles {
-        for size in &sizes {
-            let title = format!("{style}, {size} rules");
-            let set = Ruleset::new(*style, *size);
-            let measured = measure(&peers, &set, effort, &mut |what| progress(&title, what))?;
-            progress("", "");
-            let lines = report::lines(*style, *size, &measured);
-            let shown: Vec<&Line> = lines.iter().collect();
-            println!("{title}\n{}\n{}", report::table(&shown), report::absent(&shown));
-            report.results.extend(lines);
-        }
+    match args.what {
+        What::Packets => packets::run(&args),
+        What::Sockets => sockets::run(&args),
+        What::Scaling => scaling::run(&args),
+        What::Memory => memory::run(&args),
     }
-    write(&report, &peers, &args.out)
 }
 
 /// Says on a terminal what is being done, each time in place of the last.
-fn progress(title: &str, what: &str) {
+pub(crate) fn progress(title: &str, what: &str) {
     let mut stderr = std::io::stderr();
     if stderr.is_terminal() {
         let separator = if title.is_empty() { "" } else { ": " };
         let _ = write!(stderr, "\r\x1b[K{title}{separator}{what}");
         let _ = stderr.flush();
     }
-}
-
-/// Writes everything, and says where.
-fn write(report: &Report, peers: &[Box<dyn Peer>], folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("no folder {}", folder.display()))?;
-    let save = |name: &str, content: &str| -> Result<()> {
-        let path = folder.join(name);
-        fs::write(&path, content).with_context(|| format!("{} not written", path.display()))?;
-        println!("wrote {}", path.display());
-        Ok(())
-    };
-    let mut plots = Vec::new();
-    for style in Style::ALL {
-        let curves = curves(report, style);
-        if let Some(svg) = plot::draw(&format!("{style}: {}", style.about()), &curves) {
-            let name = format!("{style}.svg");
-            save(&name, &svg)?;
-            plots.push(name);
-        }
-    }
-    save("results.json", &format!("{}\n", serde_json::to_string_pretty(report)?))?;
-    save("results.md", &report.markdown(peers, &plots))
-}
-
-/// What each filter cost with the rules of a style, this one first.
-fn curves(report: &Report, style: Style) -> Vec<Curve> {
-    let mut curves: Vec<Curve> = Vec::new();
-    for line in report.results.iter().filter(|line| line.style == style.name()) {
-        let Line { filter, rules, cost: Some(Spread { median, low, high }), .. } = line else {
-            continue;
-        };
-        // Around nothing, and all the louder on a logarithmic axis.
-        if *filter == floors::PARSE_PASS {
-            continue;
-        }
-        let point = (*rules as f64, [*median, *low, *high]);
-        match curves.iter_mut().find(|curve| curve.name == *filter) {
-            Some(curve) => curve.points.push(point),
-            None => curves.push(Curve { name: (*filter).to_owned(), points: vec![point] }),
-        }
-    }
-    curves.sort_by_key(|curve| curve.name != sg::NAME);
-    curves
 }

@@ -8,7 +8,8 @@ use anyhow::{Result, bail};
 
 use crate::kernel;
 use crate::lane::{Lane, Way};
-use crate::peers::{Judges, Peer};
+use crate::measure::Placed;
+use crate::peers::Judges;
 use crate::ruleset::Ruleset;
 use crate::sender::Sender;
 use crate::trace::Packet;
@@ -23,13 +24,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// If it passes too many or too few packets.
-pub fn check(
+pub(crate) fn check(
     sender: &mut Sender,
-    peer: &dyn Peer,
-    lane: &Lane,
+    placed: &Placed<'_>,
     set: &Ruleset,
     sample: &[Vec<Packet>; 2],
 ) -> Result<()> {
+    let Placed { peer, lane, .. } = placed;
     let program = kernel::program(lane.xdp()?)?;
     for (verdict, packets) in ["pass", "be dropped"].into_iter().zip(sample) {
         let expected = match (peer.judges(), verdict) {
@@ -75,7 +76,7 @@ fn passed(
     let counter = if lane.way == Way::Xdp { Some(sender.count_behind(lane)?) } else { None };
     let count = |sender: &mut Sender| match lane.way {
         Way::Xdp => sender.counted(),
-        Way::Netdev | Way::Inet => lane.passed(),
+        Way::Netdev | Way::Inet | Way::Host => lane.passed(),
     };
     let before = count(sender)?;
     let mut left = packets.len() as u32;

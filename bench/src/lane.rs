@@ -1,9 +1,11 @@
 //! Where filters sit: each in a network namespace of its own, behind a veth pair of its own. So all
 //! of them are loaded at once and take turns without anything being loaded between.
 
+use std::net::Ipv4Addr;
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use aya::util::nr_cpus;
 use serde_json::Value;
 use sg_tests::namespace::{Namespace, run};
 
@@ -25,6 +27,8 @@ pub enum Way {
     /// Before routing. The stack only comes there with frames that are addressed to the device; a
     /// chain behind the filter drops them.
     Inet,
+    /// Up to sockets, in both directions: both ends have an address, and nothing is got rid of.
+    Host,
 }
 
 /// A place for one filter.
@@ -38,6 +42,8 @@ pub struct Lane {
     pub device: u32,
     /// Index of the other end, in the namespace of the sender.
     pub entrance: u32,
+    /// Address of its device; of the ways only [`Way::Host`] has one.
+    pub address: Ipv4Addr,
 }
 
 impl Lane {
@@ -57,14 +63,25 @@ impl Lane {
             address[5] ^= 1;
         }
         let address = address.map(|byte| format!("{byte:02x}")).join(":");
+        // As a NIC has: what a CPU sends goes through a queue of its own and is received there.
+        let cpus = nr_cpus().map_err(|(what, error)| anyhow::anyhow!("{what}: {error}"))?;
+        let queues = format!("numtxqueues {cpus} numrxqueues {cpus}");
         namespace.ip(&format!(
-            "link add {DEVICE} address {address} type veth peer name {far} netns {}",
+            "link add {DEVICE} address {address} {queues} type veth peer name {far} {queues} netns {}",
             sender.name()
         ));
-        namespace.ip(&format!("link set {DEVICE} arp off up"));
-        sender.ip(&format!("link set {far} arp off up"));
-        let lane =
-            Self { device: namespace.index(DEVICE), entrance: sender.index(&far), namespace, way };
+        let third = u8::try_from(number).context("there are more lanes than addresses for them")?;
+        let [near_end, far_end] = [2, 1].map(|last| Ipv4Addr::new(10, 77, third, last));
+        let mut arp = "off";
+        if way == Way::Host {
+            namespace.ip(&format!("address add {near_end}/24 dev {DEVICE}"));
+            sender.ip(&format!("address add {far_end}/24 dev {far}"));
+            arp = "on";
+        }
+        namespace.ip(&format!("link set {DEVICE} arp {arp} up"));
+        sender.ip(&format!("link set {far} arp {arp} up"));
+        let (device, entrance) = (namespace.index(DEVICE), sender.index(&far));
+        let lane = Self { namespace, way, device, entrance, address: near_end };
         lane.end()?;
         Ok(lane)
     }
@@ -72,7 +89,7 @@ impl Lane {
     /// The chain behind a filter of nftables or iptables, which counts and drops.
     fn end(&self) -> Result<()> {
         let chain = match self.way {
-            Way::Xdp => return Ok(()),
+            Way::Xdp | Way::Host => return Ok(()),
             Way::Netdev => format!(
                 "table netdev sg_end {{\nchain end {{\ntype filter hook ingress device {DEVICE} priority 100\ncounter drop\n}}\n}}"
             ),
@@ -97,6 +114,15 @@ impl Lane {
         find(&json, "packets").context("nft's list has no counter")
     }
 
+    /// Packets that the driver of the device received so far, whatever a program did with them.
+    ///
+    /// # Errors
+    /// Where the kernel does not tell.
+    pub fn received(&self) -> Result<u64> {
+        let text = self.namespace.run(|| std::fs::read_to_string("/proc/thread-self/net/dev"))?;
+        received(&text, DEVICE).with_context(|| format!("{DEVICE} is not in /proc/net/dev"))
+    }
+
     /// Identifier of the XDP program on the device.
     ///
     /// # Errors
@@ -109,6 +135,12 @@ impl Lane {
         let id = xdp.and_then(|xdp| find(xdp, "id")).context("no XDP program is attached")?;
         Ok(u32::try_from(id)?)
     }
+}
+
+/// The second column of a device in `/proc/net/dev`.
+fn received(text: &str, device: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.trim().strip_prefix(device)?.strip_prefix(':'))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// The first number under a key, however deep.
@@ -125,6 +157,13 @@ fn find(json: &Value, key: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn packets_are_read_of_one_device() {
+        let text = "Inter-| Receive\n face |bytes packets\n    lo: 10 2 0\n  nic0: 960 16 0 0\n";
+        assert_eq!(received(text, "nic0"), Some(16));
+        assert_eq!(received(text, "nic"), None);
+    }
 
     #[test]
     fn numbers_are_found_at_any_depth() {

@@ -32,7 +32,7 @@ pub struct Effort {
 const FEWEST: u32 = 2048;
 
 /// Times that a run is repeated of which packets were lost.
-const PATIENCE: usize = 20;
+pub(crate) const PATIENCE: usize = 20;
 
 /// What was found of one filter with one ruleset.
 #[derive(Clone, Debug)]
@@ -67,11 +67,37 @@ impl Rounds {
 }
 
 /// A filter in place.
-struct Placed<'p> {
-    peer: &'p dyn Peer,
+pub(crate) struct Placed<'p> {
+    /// The filter.
+    pub(crate) peer: &'p dyn Peer,
     // Dropped before the lane that it lies on.
     _keep: Keep,
-    lane: Lane,
+    /// The lane that it lies on.
+    pub(crate) lane: Lane,
+}
+
+/// Puts a filter in place, on a lane of its own; or says why it cannot hold these rules.
+///
+/// # Errors
+/// Where something fails that should not.
+pub(crate) fn place<'p>(
+    sender: &mut Sender,
+    peer: &'p dyn Peer,
+    set: &Ruleset,
+) -> Result<Result<Placed<'p>, String>> {
+    let lane = sender.lane(peer.way())?;
+    let loaded = peer
+        .load(sender, &lane, set)
+        .with_context(|| format!("{} with {} {} rules", peer.name(), set.size, set.style))?;
+    Ok(match loaded {
+        Loaded::Yes(keep) => Ok(Placed { peer, _keep: keep, lane }),
+        Loaded::No(reason) => Err(reason),
+    })
+}
+
+/// A filter that takes turns.
+struct Timed<'p> {
+    placed: Placed<'p>,
     program: OwnedFd,
     count: u32,
     rounds: Rounds,
@@ -123,21 +149,16 @@ fn loaded(
 ) -> Result<Vec<Measured>> {
     // Lanes end in its namespace, so it is dropped last.
     let sender = &mut Sender::new()?;
-    let mut placed: Vec<Placed<'_>> = Vec::new();
+    let mut timed: Vec<Timed<'_>> = Vec::new();
     let mut results = Vec::new();
     for peer in peers {
         say(&format!("loading {}", peer.name()));
-        let lane = sender.lane(peer.way())?;
-        let loaded = peer
-            .load(sender, &lane, set)
-            .with_context(|| format!("{} with {} {} rules", peer.name(), set.size, set.style))?;
-        let unfit = match loaded {
-            Loaded::No(reason) => Some(reason),
-            Loaded::Yes(keep) => {
-                guard::check(sender, &**peer, &lane, set, &packets.sample)?;
-                let program = kernel::program(lane.xdp()?)?;
-                let rounds = Rounds::default();
-                placed.push(Placed { peer: &**peer, _keep: keep, lane, program, count: 0, rounds });
+        let unfit = match place(sender, &**peer, set)? {
+            Err(reason) => Some(reason),
+            Ok(placed) => {
+                guard::check(sender, &placed, set, &packets.sample)?;
+                let program = kernel::program(placed.lane.xdp()?)?;
+                timed.push(Timed { placed, program, count: 0, rounds: Rounds::default() });
                 None
             }
         };
@@ -149,7 +170,7 @@ fn loaded(
         });
     }
     sender.fill(&packets.timed)?;
-    for each in &mut placed {
+    for each in &mut timed {
         let (_, run) = turn(sender, each, FEWEST, effort)?;
         let fitting = f64::from(effort.milliseconds) * 1e6 / run.max(1.0);
         each.count = (fitting as u32).clamp(FEWEST, TRACE_HEADERS);
@@ -157,7 +178,7 @@ fn loaded(
     // The first round only warms up.
     for round in 0..=effort.rounds {
         say(&format!("round {round} of {}", effort.rounds));
-        for each in &mut placed {
+        for each in &mut timed {
             let (program, run) = turn(sender, each, each.count, effort)?;
             if round > 0 {
                 each.rounds.packets += u64::from(each.count);
@@ -166,8 +187,9 @@ fn loaded(
             }
         }
     }
-    for each in placed {
-        if let Some(found) = results.iter_mut().find(|found| found.peer == each.peer.name()) {
+    for each in timed {
+        let name = each.placed.peer.name();
+        if let Some(found) = results.iter_mut().find(|found| found.peer == name) {
             found.result = Ok(each.rounds);
         }
     }
@@ -175,19 +197,14 @@ fn loaded(
 }
 
 /// One filter's turn: nanoseconds for each packet, of its program and of the run.
-fn turn(
-    sender: &mut Sender,
-    placed: &Placed<'_>,
-    count: u32,
-    effort: Effort,
-) -> Result<(f64, f64)> {
+fn turn(sender: &mut Sender, timed: &Timed<'_>, count: u32, effort: Effort) -> Result<(f64, f64)> {
     for _ in 0..PATIENCE {
         // The others have filled the caches with theirs. A filter that is in use finds its own there.
-        sender.send(&placed.lane, count)?;
+        sender.send(&timed.placed.lane, count)?;
         sender.settle();
-        let before = kernel::runs(placed.program.as_fd())?;
-        let took = sender.send(&placed.lane, count)?;
-        let Runs { runs, nanoseconds } = kernel::runs(placed.program.as_fd())?.since(before);
+        let before = kernel::runs(timed.program.as_fd())?;
+        let took = sender.send(&timed.placed.lane, count)?;
+        let Runs { runs, nanoseconds } = kernel::runs(timed.program.as_fd())?.since(before);
         // Where the CPU was taken away for long, the ring of the device overflowed.
         if runs == u64::from(count) {
             let run = if effort.wall { took.wall } else { took.cpu };
@@ -195,5 +212,5 @@ fn turn(
         }
         sender.settle();
     }
-    bail!("{}: packets were lost {PATIENCE} times in a row", placed.peer.name())
+    bail!("{}: packets were lost {PATIENCE} times in a row", timed.placed.peer.name())
 }

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
-use sg_ctl::compile::Rule;
-use sg_ctl::policy::model::{Action, Policy, Protocol};
+use sg_ctl::bench::generate::group;
+use sg_ctl::compile::Rule as Resolved;
+use sg_ctl::policy::model::{Action, Policy, PortRange, Protocol, Rule};
 
 use crate::styles::Style;
 
@@ -62,7 +63,7 @@ pub struct Ruleset {
     /// The policy, for sg itself.
     pub policy: Policy,
     /// Its ingress rules, for the reference.
-    pub rules: Vec<Rule<'static>>,
+    pub rules: Vec<Resolved<'static>>,
     /// What is denied first.
     pub denied: Vec<Ipv4Net>,
     /// What is allowed then, in the order of the rules.
@@ -84,9 +85,26 @@ impl Ruleset {
     /// Makes the rules of a style.
     #[must_use]
     pub fn new(style: Style, size: usize) -> Self {
-        let policy = style.policy(size);
+        Self::of(style, size, style.policy(size))
+    }
+
+    /// The rules of a style, and besides one for each of TCP and UDP that allows everybody a port.
+    #[must_use]
+    pub fn serving(style: Style, size: usize, port: u16) -> Self {
+        let mut policy = style.policy(size);
+        let served = [Protocol::TCP, Protocol::UDP].map(|protocol| Rule {
+            protocol,
+            ports: vec![PortRange::one(port)],
+            ..Rule::default()
+        });
+        let rules = &mut policy.groups.entry(group()).or_default().ingress;
+        served.into_iter().for_each(|rule| rules.push(rule));
+        Self::of(style, size, policy)
+    }
+
+    fn of(style: Style, size: usize, policy: Policy) -> Self {
         let rules = sg_ctl::bench::generate::resolved(&policy).ingress;
-        let rules: Vec<_> = rules.into_iter().map(Rule::into_owned).collect();
+        let rules: Vec<_> = rules.into_iter().map(Resolved::into_owned).collect();
         let (mut denied, mut allowed) = (Vec::new(), Vec::new());
         for rule in &rules {
             let nets: Vec<Ipv4Net> = match &rule.peers {
@@ -330,6 +348,18 @@ mod tests {
                     .is_some_and(|(_, services)| services.iter().any(|s| s.holds(protocol, port)));
                 assert_eq!(holds && !denied, said, "{packet}");
             }
+        }
+    }
+
+    #[test]
+    fn everybody_is_allowed_the_served_port() {
+        let (bare, serving) =
+            (Ruleset::new(Style::Random, 100), Ruleset::serving(Style::Random, 100, 5201));
+        assert_eq!(serving.rules.len(), bare.rules.len() + 2);
+        let address = Ipv4Addr::new(10, 77, 1, 1);
+        for protocol in [6, 17] {
+            assert!(serving.allows(address, protocol, 5201));
+            assert!(!bare.allows(address, protocol, 5201));
         }
     }
 

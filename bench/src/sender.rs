@@ -1,8 +1,8 @@
-//! Sends the trace: one thread on one CPU, in a namespace of its own, with a program that makes
-//! packets of the frames of a test run. What receives them runs on the same CPU, in softirqs.
+//! Sends the trace: a thread on a CPU, in a namespace of its own, with a program that makes packets
+//! of the frames of a test run. What receives them runs on the same CPU, in softirqs.
 
-use std::fs;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -12,11 +12,10 @@ use aya::programs::tc::{TcAttachOptions, TcAttachType};
 use aya::programs::{LinkOrder, SchedClassifier, Xdp, XdpMode};
 use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-use rustix::time::{ClockId, clock_gettime};
 use sg_common::tables::{TRACE_BYTES, TRACE_HEADERS, pin};
 use sg_tests::namespace::Namespace;
 
+use crate::clock::{Cpu, thread_time};
 use crate::kernel;
 use crate::lane::{Lane, Way};
 use crate::trace::Packet;
@@ -49,8 +48,7 @@ pub struct Sender {
     /// Its namespace, in which the far ends of all lanes lie.
     pub namespace: Namespace,
     object: Ebpf,
-    cpu: usize,
-    softirq: Option<u32>,
+    cpu: Cpu,
     lanes: usize,
 }
 
@@ -71,15 +69,8 @@ impl Sender {
             xdp(&mut object, name)?.load().with_context(|| format!("{name} does not load"))?;
         }
         counter(&mut object)?.load().context("peer_count does not load")?;
-        let cpus = sched_getaffinity(None)?;
-        let cpu = (0..CpuSet::MAX_CPU).rev().find(|cpu| cpus.is_set(*cpu)).unwrap_or(0);
-        Ok(Self { namespace, object, cpu, softirq: softirq_thread(cpu), lanes: 0 })
-    }
-
-    /// The CPU that packets are sent on.
-    #[must_use]
-    pub fn cpu(&self) -> usize {
-        self.cpu
+        let [cpu] = Cpu::last()?;
+        Ok(Self { namespace, object, cpu, lanes: 0 })
     }
 
     /// A new lane.
@@ -131,24 +122,39 @@ impl Sender {
         Ok(())
     }
 
-    /// Sends so many packets down a lane.
+    /// Sends so many packets down a lane, on one CPU.
     ///
     /// # Errors
     /// Where the kernel refuses.
     pub fn send(&mut self, lane: &Lane, count: u32) -> Result<Took> {
+        let cpu = self.cpu;
+        self.send_on(lane, &[cpu], count)?.pop().context("no CPU sent")
+    }
+
+    /// Sends so many packets down a lane on each of some CPUs, all at the same time. Each goes
+    /// through the whole trace by itself.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn send_on(&mut self, lane: &Lane, cpus: &[Cpu], count: u32) -> Result<Vec<Took>> {
         let map = self.object.map_mut("PEER_DEVICE").context("the object has no device")?;
         Array::<_, u32>::try_from(map)?.set(0, lane.entrance, 0)?;
         let program = xdp(&mut self.object, "peer_generate")?.fd()?.try_clone()?;
-        let (cpu, softirq) = (self.cpu, self.softirq);
-        self.namespace.run(move || {
-            let mut cpus = CpuSet::new();
-            cpus.set(cpu);
-            sched_setaffinity(None, &cpus)?;
-            let frame = [0; TRACE_BYTES as usize];
-            let busy = || thread_time() + softirq.map_or(0.0, scheduled);
-            let (start, before) = (Instant::now(), busy());
-            kernel::run_live(program.as_fd(), &frame, count).context("frames are not sent")?;
-            Ok(Took { cpu: busy() - before, wall: start.elapsed().as_nanos() as f64 })
+        let (namespace, start) = (&self.namespace, &Barrier::new(cpus.len()));
+        let program = program.as_fd();
+        std::thread::scope(|scope| {
+            let senders: Vec<_> = cpus
+                .iter()
+                .map(|cpu| {
+                    scope.spawn(move || namespace.run(|| send_here(*cpu, start, program, count)))
+                })
+                .collect();
+            senders
+                .into_iter()
+                .map(|sender| {
+                    sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                })
+                .collect()
         })
     }
 
@@ -181,6 +187,19 @@ impl Sender {
     }
 }
 
+/// Sends from the calling thread when all are there.
+fn send_here(cpu: Cpu, start: &Barrier, program: BorrowedFd<'_>, count: u32) -> Result<Took> {
+    let held = cpu.hold();
+    // Nobody is waited for in vain.
+    start.wait();
+    held.context("the sender cannot be kept on its CPU")?;
+    let frame = [0; TRACE_BYTES as usize];
+    let busy = || thread_time() + cpu.softirq_thread_time();
+    let (start, before) = (Instant::now(), busy());
+    kernel::run_live(program, &frame, count).context("frames are not sent")?;
+    Ok(Took { cpu: busy() - before, wall: start.elapsed().as_nanos() as f64 })
+}
+
 /// A program of an object.
 ///
 /// # Errors
@@ -202,28 +221,5 @@ pub fn attach(program: &mut Xdp, lane: &Lane) -> Result<FdLink> {
     lane.namespace.run(|| {
         let id = program.attach_to_if_index(lane.device, XdpMode::Driver)?;
         anyhow::Ok(program.take_link(id)?.try_into()?)
-    })
-}
-
-/// Nanoseconds that the calling thread ran, softirqs on top of it included (unless the kernel is
-/// built with `CONFIG_IRQ_TIME_ACCOUNTING`, see [`crate::machine`]).
-fn thread_time() -> f64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32).as_nanos() as f64
-}
-
-/// Nanoseconds that another thread ran.
-fn scheduled(thread: u32) -> f64 {
-    let text = fs::read_to_string(format!("/proc/{thread}/schedstat")).unwrap_or_default();
-    text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0.0)
-}
-
-/// The thread that runs softirqs of a CPU when there are many.
-fn softirq_thread(cpu: usize) -> Option<u32> {
-    let name = format!("ksoftirqd/{cpu}");
-    fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
-        let id = entry.file_name().to_str()?.parse().ok()?;
-        let comm = fs::read_to_string(entry.path().join("comm")).ok()?;
-        (comm.trim_end() == name).then_some(id)
     })
 }

@@ -6,24 +6,43 @@ use anyhow::Result;
 
 use crate::{build, command, provision, workspace};
 
-/// Compare what a packet costs with other filters, over the number of rules.
+/// What is measured.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum What {
+    /// What a packet costs, with other filters, over the number of rules: an hour
+    Packets,
+    /// What real sockets reach behind stateful filters: ten minutes
+    Sockets,
+    /// What a second CPU gains: two minutes
+    Scaling,
+    /// What memory the filter takes of the kernel: seconds
+    Memory,
+}
+
+/// Compare the filter with others, and measure what it takes.
 ///
 /// Installs the others first (nftables, iptables, ipset, xdp-filter, and bpfilter where Debian's
 /// configured suites have it), builds everything with optimisation, and runs it as root in network
-/// namespaces of its own; no interface of this machine is touched. All of it takes about an hour on
-/// a quiet machine. A table, JSON and plots are written to docs/bench.
+/// namespaces of its own; no interface of this machine is touched. Times are those of a quiet
+/// machine. Tables, JSON and plots are written to docs/bench, each under a name of its own.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Fewer rounds and, unless they are named, only 10 and 1000 rules of one style: two minutes
+    /// What is measured
+    #[arg(value_enum, default_value = "packets")]
+    what: What,
+    /// Fewer rounds and, unless they are named, fewer rules (and of packets one style): two minutes
+    /// at most
     #[arg(long)]
     quick: bool,
-    /// Numbers of rules [default: 10,100,1000,10000,100000]
+    /// Numbers of rules [default: packets 10,100,1000,10000,100000; sockets 10,1000,10000; scaling
+    /// 10000; memory 10,100000]
     #[arg(long, value_name = "N,…")]
     rules: Option<String>,
-    /// Styles: random, web, blocklist, acl, fw, ipc [default: all]
+    /// Styles, of packets: random, web, blocklist, acl, fw, ipc [default: all]
     #[arg(long, value_name = "STYLE,…")]
     style: Option<String>,
-    /// Filters besides this one and the floors, as the table names them [default: all]
+    /// Filters besides this one and the floors, as the tables name them, of packets and sockets
+    /// [default: all]
     #[arg(long, value_name = "NAME,…")]
     peer: Option<String>,
     /// Folder to write to
@@ -40,7 +59,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     cargo.args(["build", "--locked", "--release", "--package", "sg-bench"]);
     command::run(&mut cargo)?;
 
-    let mut chosen = Vec::new();
+    let mut chosen = match args.what {
+        What::Packets => Vec::new(),
+        What::Sockets => vec!["sockets".to_owned()],
+        What::Scaling => vec!["scaling".to_owned()],
+        What::Memory => vec!["memory".to_owned()],
+    };
     if args.quick {
         chosen.push("--quick".to_owned());
     }

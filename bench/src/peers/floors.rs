@@ -3,9 +3,11 @@
 
 use anyhow::{Context, Result};
 use aya::maps::{Array, MapData};
+use aya::programs::links::FdLink;
 use aya::util::nr_cpus;
 use bytemuck::cast;
 use sg_common::tables::{Control, DirectoryEntry, RULE_SLOTS, directory_index, pin};
+use sg_ctl::policy::model::Hook;
 
 use super::{Judges, Keep, Loaded, Peer, Reading};
 use crate::lane::{Lane, Way};
@@ -26,10 +28,70 @@ pub const NETDEV: &str = "netdev-floor";
 /// Name of the floor of whole runs before routing.
 pub const INET: &str = "inet-floor";
 
+/// Name of the floor of what sockets do: no filter, and no program of BPF.
+pub const NONE: &str = "none";
+
 /// Whether a filter is a floor.
 #[must_use]
 pub fn is(name: &str) -> bool {
     all().iter().any(|floor| floor.name() == name)
+}
+
+/// Name of the floor of whole runs on a way.
+#[must_use]
+pub const fn of(way: Way) -> &'static str {
+    match way {
+        Way::Xdp => EMPTY,
+        Way::Netdev => NETDEV,
+        Way::Inet => INET,
+        Way::Host => NONE,
+    }
+}
+
+/// Those of what sockets do.
+pub(super) fn hosts() -> [Box<dyn Peer>; 2] {
+    let program = Program {
+        name: "xdp-empty",
+        about: "an empty program in the driver, which costs a veth its segmentation offload",
+        program: EMPTY_PROGRAM,
+        judges: Judges::Nothing,
+        way: Way::Host,
+    };
+    [Box::new(Bare), Box::new(program)]
+}
+
+/// What a lane needs before a filter of the stack: frames of a test run only come to a device that
+/// has a program, those of sockets to any.
+pub(super) fn entrance(sender: &mut Sender, lane: &Lane) -> Result<Option<FdLink>> {
+    match lane.way {
+        Way::Host => Ok(None),
+        Way::Xdp | Way::Netdev | Way::Inet => sender.attach(lane, EMPTY_PROGRAM).map(Some),
+    }
+}
+
+/// No filter at all.
+struct Bare;
+
+impl Peer for Bare {
+    fn name(&self) -> &'static str {
+        NONE
+    }
+
+    fn about(&self) -> &'static str {
+        "no filter, and no program of BPF: the floor"
+    }
+
+    fn way(&self) -> Way {
+        Way::Host
+    }
+
+    fn judges(&self) -> Judges {
+        Judges::Nothing
+    }
+
+    fn load(&self, _: &mut Sender, _: &Lane, _: &Ruleset) -> Result<Loaded> {
+        Ok(Loaded::Yes(Box::new(())))
+    }
 }
 
 /// All of them.
@@ -123,7 +185,7 @@ impl Peer for Memory {
     fn load(&self, sender: &mut Sender, lane: &Lane, set: &Ruleset) -> Result<Loaded> {
         // A filter of its own, on a lane of its own, whose tables are touched.
         let donor = sender.lane(Way::Xdp)?;
-        let filter = sg::apply(&donor, set)?;
+        let filter = sg::apply(&donor, set, Hook::Xdp)?;
         let path = |name: &str| sg::pins(&filter).join(name);
         let open = |name: &str| {
             MapData::from_pin(path(name)).with_context(|| format!("{name} is not pinned"))

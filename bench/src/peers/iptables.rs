@@ -50,23 +50,38 @@ impl Peer for Linear {
 }
 
 /// With sets.
-pub(super) struct Ipset;
+pub(super) struct Ipset {
+    pub(super) way: Way,
+}
+
+/// Where rules go on a way: the table and its chain.
+const fn place(way: Way) -> (&'static str, &'static str) {
+    match way {
+        Way::Host => ("filter", "INPUT"),
+        Way::Xdp | Way::Netdev | Way::Inet => ("raw", "PREROUTING"),
+    }
+}
 
 impl Peer for Ipset {
     fn name(&self) -> &'static str {
-        "iptables-ipset"
+        if self.way == Way::Host { "iptables-stateful-ipset" } else { "iptables-ipset" }
     }
 
     fn about(&self) -> &'static str {
-        "iptables-legacy with ipset: a hash:net for each service, or a hash:net,port for many"
+        if self.way == Way::Host {
+            "iptables-legacy at INPUT: conntrack ESTABLISHED,RELATED first, then ipset: a hash:net \
+             for each service, or a hash:net,port for many"
+        } else {
+            "iptables-legacy with ipset: a hash:net for each service, or a hash:net,port for many"
+        }
     }
 
     fn way(&self) -> Way {
-        Way::Inet
+        self.way
     }
 
     fn load(&self, sender: &mut Sender, lane: &Lane, set: &Ruleset) -> Result<Loaded> {
-        let Some((sets, rules)) = sets(set) else {
+        let Some((sets, rules)) = sets(set, place(self.way).1) else {
             return Ok(Loaded::No(format!(
                 "its sets hold ports one by one: these are more than {ENTRIES} entries"
             )));
@@ -94,7 +109,7 @@ fn halves(net: Ipv4Net) -> Vec<String> {
 }
 
 /// What ipset and iptables read; `None` if that would be too much.
-fn sets(set: &Ruleset) -> Option<(String, String)> {
+fn sets(set: &Ruleset, chain: &str) -> Option<(String, String)> {
     let (mut sets, mut rules) = (String::new(), String::new());
     let create = |sets: &mut String, name: &str, kind: &str, entries: &[String]| {
         let size = entries.len().max(64);
@@ -106,22 +121,20 @@ fn sets(set: &Ruleset) -> Option<(String, String)> {
     if !set.denied.is_empty() {
         let entries: Vec<String> = set.denied.iter().flat_map(|net| halves(*net)).collect();
         create(&mut sets, "denied", "hash:net", &entries);
-        rules.push_str("-A PREROUTING -m set --match-set denied src -j DROP\n");
+        let _ = writeln!(rules, "-A {chain} -m set --match-set denied src -j DROP");
     }
     let services = set.by_service();
     if services.len() <= SERVICES {
         for (number, (service, nets)) in services.iter().enumerate() {
             let condition = condition(*service);
             if nets.iter().all(|net| net.prefix_len() == 0) {
-                let _ = writeln!(rules, "-A PREROUTING{condition} -j ACCEPT");
+                let _ = writeln!(rules, "-A {chain}{condition} -j ACCEPT");
                 continue;
             }
             let entries: Vec<String> = nets.iter().flat_map(|net| halves(*net)).collect();
             create(&mut sets, &format!("s{number}"), "hash:net", &entries);
-            let _ = writeln!(
-                rules,
-                "-A PREROUTING{condition} -m set --match-set s{number} src -j ACCEPT"
-            );
+            let _ =
+                writeln!(rules, "-A {chain}{condition} -m set --match-set s{number} src -j ACCEPT");
         }
         return Some((sets, rules));
     }
@@ -134,10 +147,8 @@ fn sets(set: &Ruleset) -> Option<(String, String)> {
             let nets: Vec<String> = nets.iter().flat_map(|net| halves(*net)).collect();
             create(&mut sets, &format!("s{number}"), "hash:net", &nets);
             let condition = condition(*service);
-            let _ = writeln!(
-                rules,
-                "-A PREROUTING{condition} -m set --match-set s{number} src -j ACCEPT"
-            );
+            let _ =
+                writeln!(rules, "-A {chain}{condition} -m set --match-set s{number} src -j ACCEPT");
             number += 1;
             continue;
         }
@@ -152,21 +163,25 @@ fn sets(set: &Ruleset) -> Option<(String, String)> {
         }
     }
     create(&mut sets, "ports", "hash:net,port", &entries);
-    rules.push_str("-A PREROUTING -m set --match-set ports src,dst -j ACCEPT\n");
+    let _ = writeln!(rules, "-A {chain} -m set --match-set ports src,dst -j ACCEPT");
     Some((sets, rules))
 }
 
 /// Loads sets and rules. What no rule lets pass is dropped.
 fn restore(sender: &mut Sender, lane: &Lane, sets: &str, rules: &str) -> Result<Loaded> {
-    // Frames only come to a device that has a program.
-    let link = sender.attach(lane, floors::EMPTY_PROGRAM)?;
+    let link = floors::entrance(sender, lane)?;
     if !sets.is_empty() {
         let mut ipset = lane.namespace.command("ipset");
         if let Err(TooSlow) = feed_patiently(ipset.arg("restore"), sets)? {
             return Ok(Loaded::No(too_slow()));
         }
     }
-    let text = format!("*raw\n:PREROUTING DROP\n{rules}COMMIT\n");
+    let (table, chain) = place(lane.way);
+    let known = match lane.way {
+        Way::Host => format!("-A {chain} -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT\n"),
+        Way::Xdp | Way::Netdev | Way::Inet => String::new(),
+    };
+    let text = format!("*{table}\n:{chain} DROP\n{known}{rules}COMMIT\n");
     let mut iptables = lane.namespace.command("iptables-legacy-restore");
     match feed_patiently(&mut iptables, &text)? {
         Ok(()) => Ok(Loaded::Yes(Box::new(link))),
@@ -181,13 +196,13 @@ mod tests {
 
     #[test]
     fn few_services_get_a_set_each_and_many_share_one() {
-        let (sets_of_web, rules) = sets(&Ruleset::new(Style::Web, 200)).unwrap();
+        let (sets_of_web, rules) = sets(&Ruleset::new(Style::Web, 200), "INPUT").unwrap();
         assert!(sets_of_web.contains("create s0 hash:net ") && !sets_of_web.contains("net,port"));
         assert!(rules.contains("--dport 443 -m set --match-set"));
-        let (sets_of_random, rules) = sets(&Ruleset::new(Style::Random, 200)).unwrap();
+        let (sets_of_random, rules) = sets(&Ruleset::new(Style::Random, 200), "INPUT").unwrap();
         assert!(sets_of_random.contains("create ports hash:net,port "));
         assert_eq!(rules.lines().count(), 1);
-        let (sets_of_block, rules) = sets(&Ruleset::new(Style::Blocklist, 200)).unwrap();
+        let (sets_of_block, rules) = sets(&Ruleset::new(Style::Blocklist, 200), "INPUT").unwrap();
         assert!(sets_of_block.contains("create denied hash:net "));
         assert_eq!(rules.lines().count(), 3);
     }

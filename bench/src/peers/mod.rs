@@ -72,7 +72,7 @@ pub trait Peer {
     fn reading(&self) -> Reading {
         match self.way() {
             Way::Xdp => Reading::Program,
-            Way::Netdev | Way::Inet => Reading::Run,
+            Way::Netdev | Way::Inet | Way::Host => Reading::Run,
         }
     }
 
@@ -83,15 +83,25 @@ pub trait Peer {
     fn load(&self, sender: &mut Sender, lane: &Lane, set: &Ruleset) -> Result<Loaded>;
 }
 
-/// Every filter, floors first.
+/// Every filter in front of sockets, the floors first.
+#[must_use]
+pub fn hosts() -> Vec<Box<dyn Peer>> {
+    let mut all: Vec<Box<dyn Peer>> = Vec::from(floors::hosts());
+    all.extend(sg::hosts());
+    all.push(nftables::host());
+    all.push(Box::new(iptables::Ipset { way: Way::Host }));
+    all
+}
+
+/// Every filter of single packets, the floors first.
 #[must_use]
 pub fn all() -> Vec<Box<dyn Peer>> {
     let mut all: Vec<Box<dyn Peer>> = floors::all();
-    all.push(Box::new(sg::Sg));
+    all.push(sg::packets());
     all.push(Box::new(trie::Trie));
     all.extend(nftables::all());
     all.push(Box::new(iptables::Linear));
-    all.push(Box::new(iptables::Ipset));
+    all.push(Box::new(iptables::Ipset { way: Way::Inet }));
     all.push(Box::new(xdp_filter::XdpFilter));
     all.push(Box::new(bpfilter::Bpfilter));
     all

@@ -71,6 +71,17 @@ pub(super) fn all() -> Vec<Box<dyn Peer>> {
     ]
 }
 
+/// As hosts have it: connections that are there first, then a set.
+pub(super) fn host() -> Box<dyn Peer> {
+    Box::new(Nftables {
+        name: "nft-stateful-set",
+        about: "nftables at input (family inet): ct state established,related accept, then a set \
+                of source, protocol and port ranges",
+        form: Form::Sets,
+        way: Way::Host,
+    })
+}
+
 impl Peer for Nftables {
     fn name(&self) -> &'static str {
         self.name
@@ -89,8 +100,7 @@ impl Peer for Nftables {
         if self.form == Form::Linear && set.size > LINEAR {
             return Ok(Loaded::No(too_many(linear)));
         }
-        // Frames only come to a device that has a program.
-        let link = sender.attach(lane, floors::EMPTY_PROGRAM)?;
+        let link = floors::entrance(sender, lane)?;
         let text = ruleset(self.form, self.way, set);
         let mut nft = lane.namespace.command("nft");
         match feed_patiently(nft.args(["-f", "-"]), &text)? {
@@ -121,9 +131,13 @@ fn element(Element { net, service }: &Element) -> String {
 fn ruleset(form: Form, way: Way, set: &Ruleset) -> String {
     let (family, hook) = match way {
         Way::Netdev => ("netdev", format!("ingress device {DEVICE} priority 0")),
-        _ => ("inet", "prerouting priority -300".to_owned()),
+        Way::Host => ("inet", "input priority 0".to_owned()),
+        Way::Xdp | Way::Inet => ("inet", "prerouting priority -300".to_owned()),
     };
     let (mut tables, mut rules) = (String::new(), String::new());
+    if way == Way::Host {
+        rules.push_str("ct state established,related accept\n");
+    }
     let elements = |end: &str| {
         let all = set.disjoint();
         all.iter().map(|one| element(one) + end).collect::<Vec<_>>().join(",\n")
@@ -211,6 +225,10 @@ mod tests {
         assert!(sets.contains("table inet") && sets.contains("@allowed accept"));
         let maps = ruleset(Form::Maps, Way::Inet, &set);
         assert_eq!(maps.matches(": accept").count(), 3);
+        let host = ruleset(Form::Sets, Way::Host, &set);
+        assert!(host.contains(
+            "hook input priority 0\npolicy drop\nct state established,related accept\nip saddr"
+        ));
         let block = ruleset(Form::Sets, Way::Netdev, &Ruleset::new(Style::Blocklist, 5));
         assert!(block.contains("ip saddr @denied drop") && !block.contains("@allowed"));
     }

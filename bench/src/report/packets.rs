@@ -1,30 +1,16 @@
-//! What was found, as JSON and as tables.
+//! What packets cost, as JSON and as tables.
 
 use std::fmt::Write as _;
 
-use comfy_table::presets::ASCII_MARKDOWN;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::Table;
 use serde::Serialize;
 
+use super::{Report, filters, number_of, spread, with_columns};
 use crate::lane::Way;
-use crate::machine::Machine;
 use crate::measure::{Measured, Rounds};
 use crate::peers::{Peer, Reading, floors, sg};
 use crate::stats::Spread;
 use crate::styles::Style;
-
-/// Everything of one run.
-#[derive(Clone, Debug, Serialize)]
-pub struct Report {
-    /// What was measured on.
-    pub machine: Machine,
-    /// The command.
-    pub command: String,
-    /// Rounds of each figure.
-    pub rounds: usize,
-    /// Results, one for each style, number of rules and filter.
-    pub results: Vec<Line>,
-}
 
 /// What one filter cost with one ruleset.
 #[derive(Clone, Debug, Serialize)]
@@ -63,14 +49,7 @@ pub fn lines(style: Style, rules: usize, measured: &[Measured]) -> Vec<Line> {
         own.iter().zip(floor.unwrap_or_default()).map(|(own, floor)| own - floor).collect()
     };
     let program = |of: &Rounds| over(&of.program, rounds(floors::PARSE).map(|f| &*f.program));
-    let run = |of: &Rounds, way: Way| {
-        let floor = match way {
-            Way::Xdp => floors::EMPTY,
-            Way::Netdev => floors::NETDEV,
-            Way::Inet => floors::INET,
-        };
-        over(&of.run, rounds(floor).map(|f| &*f.run))
-    };
+    let run = |of: &Rounds, way: Way| over(&of.run, rounds(floors::of(way)).map(|f| &*f.run));
     let own_program = rounds(sg::NAME).map(program).unwrap_or_default();
     let own_run = rounds(sg::NAME).map(|of| run(of, Way::Xdp)).unwrap_or_default();
     measured
@@ -106,51 +85,13 @@ pub fn lines(style: Style, rules: usize, measured: &[Measured]) -> Vec<Line> {
         .collect()
 }
 
-/// A number of nanoseconds or a ratio, with as many digits as it deserves.
-fn number(value: f64) -> String {
-    match value.abs() {
-        ..10.0 => format!("{value:.1}"),
-        ..10_000.0 => format!("{value:.0}"),
-        _ => {
-            let text = format!("{:.0}", value.abs());
-            let mut grouped = String::from(if value < 0.0 { "-" } else { "" });
-            for (place, digit) in text.chars().enumerate() {
-                if place > 0 && (text.len() - place).is_multiple_of(3) {
-                    grouped.push(' ');
-                }
-                grouped.push(digit);
-            }
-            grouped
-        }
-    }
-}
-
-fn spread(spread: Option<Spread>) -> String {
-    spread.map_or_else(String::new, |Spread { median, low, high }| {
-        // A floor over itself.
-        if low == 0.0 && high == 0.0 {
-            return "0".to_owned();
-        }
-        format!("{} ({} to {})", number(median), number(low), number(high))
-    })
-}
-
 /// The table of one ruleset.
 #[must_use]
 pub fn table(lines: &[&Line]) -> Table {
-    let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN).set_header([
-        "filter",
-        "read by",
-        "ns a packet over the floor",
-        "times sg",
-        "whole run, ns over no rules",
-    ]);
-    for column in 2..5 {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
+    let mut table = with_columns(
+        &["filter", "read by"],
+        &["ns a packet over the floor", "times sg", "whole run, ns over no rules"],
+    );
     for line in lines {
         if line.skipped.is_some() {
             continue;
@@ -166,25 +107,13 @@ pub fn table(lines: &[&Line]) -> Table {
     table
 }
 
-/// Why filters are not in the table of a ruleset, those with the same reason together.
+/// Why filters are not in the table of a ruleset.
 #[must_use]
 pub fn absent(lines: &[&Line]) -> String {
-    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
-    for line in lines {
-        let Some(reason) = line.skipped.as_deref() else { continue };
-        match reasons.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, filters)) => filters.push(line.filter),
-            None => reasons.push((reason, vec![line.filter])),
-        }
-    }
-    let mut text = String::new();
-    for (reason, filters) in reasons {
-        let _ = writeln!(text, "- not measured: {}: {reason}", filters.join(", "));
-    }
-    text
+    super::absent(lines.iter().filter_map(|line| Some((line.skipped.as_deref()?, line.filter))))
 }
 
-impl Report {
+impl Report<Line> {
     /// The lines of each ruleset.
     pub fn rulesets(&self) -> Vec<Vec<&Line>> {
         let mut sets: Vec<Vec<&Line>> = Vec::new();
@@ -206,20 +135,8 @@ impl Report {
     /// The whole report as Markdown.
     #[must_use]
     pub fn markdown(&self, peers: &[Box<dyn Peer>], plots: &[String]) -> String {
-        let machine = &self.machine;
-        let mut text = format!(
-            "# Against others\n\nWritten by `{}`. What it means: [performance](../performance.md#against-others).\n\n\
-             {} ({} CPUs), Linux {}, commit {}, {}. {}.\n\
-             Each figure is the median of {} rounds with the smallest and the largest.\n",
-            self.command,
-            machine.cpu,
-            machine.cpus,
-            machine.kernel,
-            machine.commit,
-            machine.date,
-            machine.versions.join(", "),
-            self.rounds
-        );
+        let mut text = self.heading("Against others", "against-others");
+        text.push_str(&self.figures());
         for plot in plots {
             let _ = write!(text, "\n![{plot}]({plot})\n");
         }
@@ -235,17 +152,9 @@ impl Report {
                 );
             }
         }
-        text.push_str("\n## Filters\n\n");
-        for peer in peers {
-            let _ = writeln!(text, "- **{}**: {}.", peer.name(), peer.about());
-        }
+        text.push_str(&filters(peers));
         text
     }
-}
-
-/// A number with its thousands apart.
-fn number_of(count: usize) -> String {
-    if count < 10_000 { count.to_string() } else { number(count as f64) }
 }
 
 #[cfg(test)]
@@ -291,13 +200,5 @@ mod tests {
         assert!(shown.contains(" 500 (500 to 500) |") && !shown.contains("slow"), "{shown}");
         let absent = absent(&lines.iter().collect::<Vec<_>>());
         assert_eq!(absent, "- not measured: slow: too slow\n");
-    }
-
-    #[test]
-    fn numbers_have_the_digits_that_they_deserve() {
-        assert_eq!(number(2.06), "2.1");
-        assert_eq!(number(-41.6), "-42");
-        assert_eq!(number(27_700.4), "27 700");
-        assert_eq!(number_of(100_000), "100 000");
     }
 }
