@@ -4,7 +4,6 @@ use std::fs;
 use std::mem;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::{panic, thread};
 
 use aya::programs::links::FdLink;
 use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcAttachType, TcHandle};
@@ -20,6 +19,7 @@ use super::error::{DatapathError, io_context};
 use super::kernel::Hooks;
 use super::maps::{Maps, images_pin};
 use super::{probe, sys};
+use crate::aside;
 use crate::policy::model::Hook;
 
 /// The kernel programs, as built.
@@ -65,6 +65,14 @@ pub(super) struct Constants {
     pub(super) use_table: bool,
     /// Only the drivers of `bench` look at it.
     pub(super) bench: Driven,
+}
+
+impl Constants {
+    /// Those of the programs that judge what goes through a device.
+    fn attached(device: &Device, endpoint: u32) -> Self {
+        let ethernet = device.link_layer == LinkLayer::Ethernet;
+        Self { endpoint, ethernet, use_table: true, ..Self::default() }
+    }
 }
 
 /// Constants of a driver of `bench`.
@@ -228,13 +236,7 @@ impl Programs {
         hook: Hook,
         all: &[Device],
     ) -> Result<(Attachment, Option<String>), DatapathError> {
-        let constants = Constants {
-            endpoint,
-            ethernet: device.link_layer == LinkLayer::Ethernet,
-            read_only: false,
-            use_table: true,
-            ..Constants::default()
-        };
+        let constants = Constants::attached(device, endpoint);
         let load = || {
             load(maps, constants).map_err(|error| {
                 refusal(
@@ -246,13 +248,10 @@ impl Programs {
             })
         };
         // Side by side: the kernel verifies them one after the other else.
-        let (egress, ingress) = thread::scope(|scope| {
-            let egress = scope
-                .spawn(|| self.attach_tc(&mut load()?, device, endpoint, Direction::Egress, "out"));
-            let ingress =
-                load().and_then(|mut o| self.attach_ingress(&mut o, device, endpoint, hook, all));
-            (egress.join().unwrap_or_else(|panic| panic::resume_unwind(panic)), ingress)
-        });
+        let (ingress, egress) = aside::both(
+            || load().and_then(|mut o| self.attach_ingress(&mut o, device, endpoint, hook, all)),
+            || self.attach_tc(&mut load()?, device, endpoint, Direction::Egress, "out"),
+        );
         let result = egress.and(ingress);
         if result.is_err() {
             self.detach(endpoint)?;
@@ -486,13 +485,7 @@ impl Programs {
             Hook::Auto | Hook::Tc if is_xdp(current) => None,
             _ => return Ok(()),
         };
-        let constants = Constants {
-            endpoint,
-            ethernet: device.link_layer == LinkLayer::Ethernet,
-            read_only: false,
-            use_table: true,
-            ..Constants::default()
-        };
+        let constants = Constants::attached(device, endpoint);
         let mut object = load(maps, constants)
             .map_err(|e| refusal("load the programs", device, &e, "see the reason"))?;
         let old: Vec<Found> = self

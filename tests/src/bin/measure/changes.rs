@@ -3,7 +3,7 @@
 
 use std::net::UdpSocket;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sg_tests::net::{Net, host};
@@ -102,14 +102,13 @@ fn quantile(sorted: &[f64], part: f64) -> f64 {
 
 /// Works while the policy changes. Returns the number of changes, too.
 fn while_changing<T>(net: &Net, work: impl FnOnce() -> T) -> (T, u64) {
-    let (stop, count) = (AtomicBool::new(false), AtomicU64::new(0));
-    let result = std::thread::scope(|scope| {
-        scope.spawn(|| count.store(change(net, &stop), Ordering::Relaxed));
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let changes = scope.spawn(|| change(net, &stop));
         let result = work();
         stop.store(true, Ordering::Relaxed);
-        result
-    });
-    (result, count.into_inner())
+        (result, changes.join().expect("the changes"))
+    })
 }
 
 pub(crate) fn changes() {
